@@ -1,0 +1,21 @@
+/* cpu.h -- what this machine offers: instruction sets, and how many CPUs this process may really
+ * use (affinity mask and cgroup quota, not what the machine has). */
+#ifndef VT_BASE_CPU_H
+#define VT_BASE_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct {
+    bool has_avx2;   /* with FMA and F16C */
+    bool has_avx512; /* F, BW, VL, DQ, VNNI */
+    bool has_neon;
+    char model[80]; /* "AMD EPYC ..." */
+} vt_cpu_features;
+
+void vt_cpu_detect(vt_cpu_features *out);
+int vt_cpu_count(void);             /* at least 1 */
+uint64_t vt_cpu_memory_bytes(void); /* physical, or the cgroup's limit when lower */
+uint64_t vt_cpu_memory_available(void);
+
+#endif
