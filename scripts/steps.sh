@@ -1,0 +1,23 @@
+# Shared by the scripts that run several steps: sourced, from the root of the repository.
+jobs=$(nproc)
+log=build/log.txt
+mkdir -p build
+start=$(date +%s)
+
+step() {
+    now=$(date +%s)
+    echo
+    echo "== $1 [$((now - start)) s]"
+}
+
+# build PRESET [OPTION...]: quiet unless it fails.
+build() {
+    preset=$1
+    shift
+    if ! cmake --preset "$preset" "$@" >"$log" 2>&1 || ! cmake --build --preset "$preset" -j "$jobs" >>"$log" 2>&1
+    then
+        grep -v -E '^\[[0-9]+/[0-9]+\]|^-- ' "$log" || tail -n 40 "$log"
+        exit 1
+    fi
+    tail -n 1 "$log"
+}
