@@ -36,12 +36,17 @@ void vt_tokenizer_free(vt_tokenizer *t);
 
 size_t vt_tokenizer_n_vocab(const vt_tokenizer *t);
 
-/* Append the ids of `text` to `out`. No BOS, no control tokens. */
+/* Append the ids of `text` to `out`. No BOS, no control tokens. Time grows as n log n with the
+ * longest unbroken word at worst. VT_ELIMIT over 1 GiB of text, or 16 MiB without a break. Qwen's
+ * published tokenizer normalises text to NFC first, and so do we: its text need not come back the
+ * same. */
 VT_MUSTUSE vt_status vt_tokenizer_encode(const vt_tokenizer *t, vt_slice text, vt_tokens *out,
                                          vt_err *err);
 
-/* The id of a control token by its exact text ("<|im_start|>"), or -1. Ordinary vocabulary entries
- * are never found. */
+/* The id of an added token by its exact text, or -1: a control token ("<|im_start|>"), or a
+ * user-defined one, which is added but not special (Qwen's "<tool_call>": the model reads and
+ * writes it as one token, and it shows in its text). Ordinary vocabulary entries are never found,
+ * and encoding never makes what is found here. is_control is about the special ones only. */
 int32_t vt_tokenizer_control(const vt_tokenizer *t, vt_slice name);
 bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id);
 
