@@ -41,6 +41,7 @@ void *vt_alloc_aligned(size_t align, size_t n_bytes)
 
 char *vt_strdup(vt_slice s)
 {
+    if (s.len == SIZE_MAX) return NULL;
     char *copy = vt_alloc(s.len + 1);
     if (copy == NULL) return NULL;
     if (s.len > 0) memcpy(copy, s.ptr, s.len);
@@ -72,9 +73,13 @@ bool vt_grow(void **ptr, size_t *cap, size_t need, size_t size, size_t limit)
         bigger *= 2;
     }
     if (bigger > limit) bigger = limit;
-    void *grown = vt_realloc_array(*ptr, bigger, size);
+    /* The caller's pointer is a `char *` or a `struct x *`: reading it as a `void *` would break
+     * the aliasing rules, copying its bytes does not. */
+    void *old;
+    memcpy(&old, ptr, sizeof old);
+    void *grown = vt_realloc_array(old, bigger, size);
     if (grown == NULL) return false;
-    *ptr = grown;
+    memcpy(ptr, &grown, sizeof grown);
     *cap = bigger;
     return true;
 }

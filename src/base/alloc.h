@@ -1,7 +1,7 @@
 /* alloc.h -- every heap allocation goes through here, so that tests can make any of them fail.
  *
  * Threads    safe.
- * Failure    NULL, errno untouched. vt_calloc and vt_realloc_array check the product for overflow.
+ * Failure    NULL. vt_calloc and vt_realloc_array check the product for overflow.
  * Ownership  what these return is released with vt_free. */
 #ifndef VT_BASE_ALLOC_H
 #define VT_BASE_ALLOC_H
@@ -26,7 +26,8 @@ void vt_free(void *ptr);
 uint64_t vt_alloc_fail_nth(uint64_t n);
 
 /* Grow the array *ptr of *cap elements of `size` bytes so that at least `need` fit, by doubling,
- * never past `limit` elements. False when memory or the limit ran out; nothing is changed then. */
+ * never past `limit` elements. False when memory or the limit ran out; nothing is changed then.
+ * `ptr` is the address of a pointer to any object type, cast. */
 bool vt_grow(void **ptr, size_t *cap, size_t need, size_t size, size_t limit);
 
 #endif

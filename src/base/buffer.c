@@ -1,6 +1,7 @@
 /* buffer.c -- see buffer.h. */
 #include "base/buffer.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -25,15 +26,27 @@ void vt_buffer_clear(vt_buffer *b)
     if (b->ptr) b->ptr[0] = '\0';
 }
 
+/* The ceiling of len; below SIZE_MAX, so that the NUL has room too. */
+static size_t ceiling(const vt_buffer *b)
+{
+    if (b->limit == 0) return DEFAULT_LIMIT;
+    return b->limit < SIZE_MAX ? b->limit : SIZE_MAX - 1;
+}
+
+size_t vt_buffer_room(const vt_buffer *b)
+{
+    return b->len < ceiling(b) ? ceiling(b) - b->len : 0;
+}
+
 bool vt_buffer_reserve(vt_buffer *b, size_t extra)
 {
-    size_t limit = b->limit ? b->limit : DEFAULT_LIMIT;
-    if (b->failed || extra > limit || b->len > limit - extra) {
+    if (b->failed || extra > vt_buffer_room(b)) {
         b->failed = true;
         return false;
     }
     /* One byte more than the text: the NUL that lets it be handed to C functions. */
-    if (!vt_grow((void **)&b->ptr, &b->cap, b->len + extra + 1, 1, limit + 1)) b->failed = true;
+    if (!vt_grow((void **)&b->ptr, &b->cap, b->len + extra + 1, 1, ceiling(b) + 1))
+        b->failed = true;
     return !b->failed;
 }
 
@@ -71,13 +84,13 @@ bool vt_buffer_printf(vt_buffer *b, const char *fmt, ...)
 vt_status vt_buffer_status(const vt_buffer *b, const char *what, vt_err *err)
 {
     if (!b->failed) return VT_OK;
-    size_t limit = b->limit ? b->limit : DEFAULT_LIMIT;
-    return vt_fail(err, VT_ELIMIT, "%s is larger than %zu bytes, or memory ran out", what, limit);
+    return vt_fail(err, VT_ELIMIT, "%s is larger than %zu bytes, or memory ran out", what,
+                   ceiling(b));
 }
 
 char *vt_buffer_take(vt_buffer *b)
 {
-    if (b->ptr == NULL && !vt_buffer_reserve(b, 0)) return NULL;
+    if (b->failed || (b->ptr == NULL && !vt_buffer_reserve(b, 0))) return NULL;
     char *taken = b->ptr;
     taken[b->len] = '\0';
     *b = (vt_buffer){.limit = b->limit};

@@ -24,13 +24,15 @@ void vt_buffer_init(vt_buffer *b, size_t limit);
 void vt_buffer_deinit(vt_buffer *b);
 void vt_buffer_clear(vt_buffer *b); /* keeps the memory, forgets the failure */
 bool vt_buffer_reserve(vt_buffer *b, size_t extra);
+size_t vt_buffer_room(const vt_buffer *b); /* bytes until the ceiling */
+/* `s` must not lie in the buffer itself. */
 bool vt_buffer_append(vt_buffer *b, vt_slice s);
 bool vt_buffer_byte(vt_buffer *b, char c);
 bool vt_buffer_printf(vt_buffer *b, const char *fmt, ...) VT_PRINTF(2, 3);
 /* VT_OK, or VT_ELIMIT naming `what` when an append failed. */
 VT_MUSTUSE vt_status vt_buffer_status(const vt_buffer *b, const char *what, vt_err *err);
-/* The caller now owns the NUL-terminated bytes (never NULL unless failed; vt_free); the buffer is
- * empty. */
+/* The caller now owns the NUL-terminated bytes (vt_free); the buffer is empty. NULL when an append
+ * failed or memory ran out: the buffer is as it was. */
 char *vt_buffer_take(vt_buffer *b);
 
 static inline vt_slice vt_buffer_slice(const vt_buffer *b)

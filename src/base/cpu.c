@@ -24,8 +24,8 @@ void vt_cpu_detect(vt_cpu_features *out)
 #endif
     memcpy(out->model, "unknown CPU", 12);
     vt_buffer text;
-    vt_buffer_init(&text, 1 << 20);
-    if (vt_file_read("/proc/cpuinfo", (1 << 20) - 70000, &text, NULL) == VT_OK) {
+    vt_buffer_init(&text, 4 << 20);
+    if (vt_file_read("/proc/cpuinfo", 4 << 20, &text, NULL) == VT_OK) {
         vt_slice s = vt_buffer_slice(&text);
         s = vt_slice_skip(s, vt_slice_find(s, VT_S("model name")));
         s = vt_slice_skip(s, vt_slice_find(s, VT_S(":")) + 1);
@@ -35,11 +35,11 @@ void vt_cpu_detect(vt_cpu_features *out)
     vt_buffer_deinit(&text);
 }
 
-/* The first whitespace-separated number of a small file; false when there is none ("max"). */
+/* The first one or two numbers of a small file; false when they are not there ("max"). */
 static bool read_numbers(const char *path, uint64_t *first, uint64_t *second)
 {
     vt_buffer text;
-    vt_buffer_init(&text, 1 << 17);
+    vt_buffer_init(&text, 4096);
     bool is_number = false;
     if (vt_file_read(path, 4096, &text, NULL) == VT_OK) {
         vt_slice s = vt_slice_trim(vt_buffer_slice(&text));
@@ -69,20 +69,26 @@ int vt_cpu_count(void)
     return n > 0 ? n : 1;
 }
 
+/* The cgroup's limit (version 2, then 1); false when there is none. */
+static bool cgroup_memory(uint64_t *limit, uint64_t *used)
+{
+    return (read_numbers("/sys/fs/cgroup/memory.max", limit, NULL) &&
+            read_numbers("/sys/fs/cgroup/memory.current", used, NULL)) ||
+           (read_numbers("/sys/fs/cgroup/memory/memory.limit_in_bytes", limit, NULL) &&
+            read_numbers("/sys/fs/cgroup/memory/memory.usage_in_bytes", used, NULL));
+}
+
 uint64_t vt_cpu_memory_bytes(void)
 {
     uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
-    uint64_t limit;
-    if (read_numbers("/sys/fs/cgroup/memory.max", &limit, NULL) ||
-        read_numbers("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit, NULL))
-        if (limit < physical) return limit;
-    return physical;
+    uint64_t limit, used;
+    return cgroup_memory(&limit, &used) && limit < physical ? limit : physical;
 }
 
 uint64_t vt_cpu_memory_available(void)
 {
     vt_buffer text;
-    vt_buffer_init(&text, 1 << 17);
+    vt_buffer_init(&text, 16384);
     uint64_t kib = 0;
     if (vt_file_read("/proc/meminfo", 16384, &text, NULL) == VT_OK) {
         vt_slice s = vt_buffer_slice(&text);
@@ -91,5 +97,10 @@ uint64_t vt_cpu_memory_available(void)
         if (!vt_parse_u64(s, &kib)) kib = 0;
     }
     vt_buffer_deinit(&text);
+    uint64_t limit, used;
+    if (cgroup_memory(&limit, &used)) {
+        uint64_t left = used < limit ? limit - used : 0;
+        if (left < kib * 1024) return left;
+    }
     return kib * 1024;
 }

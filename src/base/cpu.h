@@ -14,8 +14,8 @@ typedef struct {
 } vt_cpu_features;
 
 void vt_cpu_detect(vt_cpu_features *out);
-int vt_cpu_count(void);             /* at least 1 */
-uint64_t vt_cpu_memory_bytes(void); /* physical, or the cgroup's limit when lower */
-uint64_t vt_cpu_memory_available(void);
+int vt_cpu_count(void);                 /* at least 1 */
+uint64_t vt_cpu_memory_bytes(void);     /* physical, or the cgroup's limit when lower */
+uint64_t vt_cpu_memory_available(void); /* now, without swapping; 0 when not known */
 
 #endif

@@ -2,7 +2,8 @@
  * replace.h.
  *
  * Failure  VT_ENOTFOUND when the file is not there, VT_ELIMIT past `limit`, VT_EIO otherwise; the
- * message names the path and the system's reason. Threads  safe. */
+ * message names the path and the system's reason.
+ * Threads  safe. */
 #ifndef VT_BASE_FILE_H
 #define VT_BASE_FILE_H
 
@@ -10,7 +11,8 @@
 
 #include "base/buffer.h"
 
-/* Append the whole file to `out`; more than `limit` bytes is VT_ELIMIT (and nothing is appended).
+/* Append the whole file to `out`; more than `limit` bytes, or than `out` may still take, is
+ * VT_ELIMIT. On failure `out` is as it was.
  * Works on pipes and "-" (standard input) too. */
 VT_MUSTUSE vt_status vt_file_read(const char *path, size_t limit, vt_buffer *out, vt_err *err);
 

@@ -25,6 +25,7 @@ vt_status vt_json_write(const json_t *value, vt_buffer *out, vt_err *err)
     size_t before = out->len;
     if (json_dump_callback(value, append_piece, out, VT_JSON_COMPACT) == 0) return VT_OK;
     out->len = before;
+    if (out->ptr != NULL) out->ptr[before] = '\0';
     return vt_fail(err, VT_ELIMIT, "cannot write JSON: too large, or memory ran out");
 }
 

@@ -3,7 +3,6 @@
  * "nan" can slip in. */
 #include "base/parse.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* parse.h -- numbers from text, whatever the locale. Strict: the whole slice must be the number; no
- * white space, no "nan", "inf" or hexadecimal; out of range is false. *out is untouched on false.
- */
+ * white space, no "nan", "inf" or hexadecimal; out of range is false, as is a decimal of more than
+ * 127 bytes. *out is untouched on false. */
 #ifndef VT_BASE_PARSE_H
 #define VT_BASE_PARSE_H
 

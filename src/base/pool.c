@@ -6,21 +6,25 @@
  * busy is 0, so the fields need no lock. */
 #include "base/pool.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cpu.h"
 
-enum { SPINS = 20000 };
+enum { SPINS = 20000, SPINS_CROWDED = 50 };
 
 struct vt_pool {
     int n_threads;
     int n_started;
+    int n_spins;        /* before sleeping */
     pthread_t *threads; /* n_threads - 1 of them */
     struct worker *workers;
     VT_ALIGNED(64) atomic_uint job; /* job number */
@@ -69,7 +73,7 @@ static void run_tasks(vt_pool *pool, int i_thread)
 
 static unsigned wait_for_job(vt_pool *pool, unsigned seen)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < pool->n_spins; i++) {
         unsigned now = atomic_load_explicit(&pool->job, memory_order_acquire);
         if (now != seen) return now;
         pause_briefly();
@@ -100,6 +104,20 @@ static void start_job(vt_pool *pool)
     if (atomic_load(&pool->n_sleeping) > 0) futex_wake_all(&pool->job);
 }
 
+/* Workers take no signals: Ctrl-C must interrupt the caller's read or poll, not a worker. */
+static void start_workers(vt_pool *pool)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (int i = 0; i < pool->n_threads - 1; i++) {
+        pool->workers[i] = (struct worker){pool, i + 1};
+        if (pthread_create(&pool->threads[i], NULL, worker_main, &pool->workers[i]) != 0) break;
+        pool->n_started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err)
 {
     if (n_threads < 1 || n_threads > VT_POOL_MAX_THREADS)
@@ -107,20 +125,21 @@ vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err)
                        VT_POOL_MAX_THREADS);
     vt_pool *pool = vt_alloc_aligned(64, sizeof *pool);
     if (pool == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
-    *pool = (vt_pool){.n_threads = n_threads};
+    /* With more threads than cores, one that spins keeps another from working. */
+    int n_spins = n_threads <= vt_cpu_count() ? SPINS : SPINS_CROWDED;
+    *pool = (vt_pool){.n_threads = n_threads, .n_spins = n_spins};
     pool->threads = vt_calloc((size_t)n_threads, sizeof *pool->threads);
     pool->workers = vt_calloc((size_t)n_threads, sizeof *pool->workers);
     if (pool->threads == NULL || pool->workers == NULL) {
         vt_pool_free(pool);
         return vt_fail(err, VT_ENOMEM, "out of memory");
     }
-    for (int i = 0; i < n_threads - 1; i++) {
-        pool->workers[i] = (struct worker){pool, i + 1};
-        if (pthread_create(&pool->threads[i], NULL, worker_main, &pool->workers[i]) != 0) {
-            vt_pool_free(pool);
-            return vt_fail(err, VT_ENOMEM, "cannot start thread %d of %d", i + 1, n_threads);
-        }
-        pool->n_started++;
+    start_workers(pool);
+    if (pool->n_started < n_threads - 1) {
+        vt_status st =
+            vt_fail(err, VT_ENOMEM, "cannot start thread %d of %d", pool->n_started + 2, n_threads);
+        vt_pool_free(pool);
+        return st;
     }
     *out = pool;
     return VT_OK;
@@ -144,6 +163,8 @@ int vt_pool_n_threads(const vt_pool *pool)
 
 void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
 {
+    /* `next` runs past n_tasks by one for each thread. */
+    VT_CHECK(n_tasks <= INT_MAX - VT_POOL_MAX_THREADS);
     if (pool->n_threads == 1 || n_tasks <= 1) {
         for (int i = 0; i < n_tasks; i++) fn(ctx, i, 0);
         return;
@@ -158,6 +179,6 @@ void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
     /* Spin, then give the core away: with more threads than cores a pure spin would wait for a
      * descheduled worker by keeping it from running. */
     for (int i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++)
-        if (i < SPINS) pause_briefly();
+        if (i < pool->n_spins) pause_briefly();
         else sched_yield();
 }
