@@ -1,0 +1,398 @@
+/* avx512.c -- the kernels for AVX-512 F, BW, VL, DQ with VNNI. Same bits as scalar.c.
+ *
+ * The integer tile product: one 64-byte register holds 16 rows x 4 columns, vpdpbusd multiplies it
+ * by 4 activation bytes broadcast to all lanes and adds into 16 int32 lanes, one a row. A sub-block
+ * of 32 columns is 8 registers, decoded once and used for up to 8 tokens. Weights are unsigned
+ * there (value + offset); the offset's part, -offset * sum of the activations, is the start value
+ * of the accumulator and costs nothing. */
+#if defined(__x86_64__)
+
+#include <float.h>
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/layout.h"
+#include "kernels/math.h"
+#include "kernels/tables.h"
+
+typedef __m512 lanes16;
+
+VT_INLINE lanes16 lanes_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+VT_INLINE lanes16 lanes_load(const float *x)
+{
+    return _mm512_loadu_ps(x);
+}
+VT_INLINE void lanes_store(float *y, lanes16 a)
+{
+    _mm512_storeu_ps(y, a);
+}
+VT_INLINE lanes16 lanes_load_f16(const uint16_t *h)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h));
+}
+VT_INLINE lanes16 lanes_load_bf16(const uint16_t *h)
+{
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)h));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+VT_INLINE void lanes_store_f16(uint16_t *h, lanes16 a)
+{
+    _mm256_storeu_si256((__m256i *)h,
+                        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+VT_INLINE lanes16 lanes_add(lanes16 a, lanes16 b)
+{
+    return _mm512_add_ps(a, b);
+}
+VT_INLINE lanes16 lanes_sub(lanes16 a, lanes16 b)
+{
+    return _mm512_sub_ps(a, b);
+}
+VT_INLINE lanes16 lanes_mul(lanes16 a, lanes16 b)
+{
+    return _mm512_mul_ps(a, b);
+}
+VT_INLINE lanes16 lanes_div(lanes16 a, lanes16 b)
+{
+    return _mm512_div_ps(a, b);
+}
+VT_INLINE lanes16 lanes_max(lanes16 a, lanes16 b)
+{
+    return _mm512_max_ps(a, b);
+}
+VT_INLINE lanes16 lanes_min(lanes16 a, lanes16 b)
+{
+    return _mm512_min_ps(a, b);
+}
+VT_INLINE lanes16 lanes_fma(lanes16 a, lanes16 b, lanes16 c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+VT_INLINE lanes16 lanes_abs(lanes16 a)
+{
+    return _mm512_abs_ps(a);
+}
+
+VT_INLINE lanes16 lanes_scale_by_power(lanes16 p, lanes16 t)
+{
+    const __m512i bias = _mm512_set1_epi32(127);
+    __m512i n = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_set1_epi32(0x4B400000));
+    __m512i half = _mm512_srai_epi32(n, 1);
+    __m512i first = _mm512_slli_epi32(_mm512_add_epi32(half, bias), 23);
+    __m512i second = _mm512_slli_epi32(_mm512_add_epi32(_mm512_sub_epi32(n, half), bias), 23);
+    p = _mm512_mul_ps(p, _mm512_castsi512_ps(first));
+    return _mm512_mul_ps(p, _mm512_castsi512_ps(second));
+}
+
+VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
+{
+    __m512i n = _mm512_cvtps_epi32(a); /* round to nearest even */
+    n = _mm512_max_epi32(_mm512_min_epi32(n, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127));
+    _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8(n));
+    return _mm512_reduce_add_epi32(n); /* integers: any order */
+}
+
+#include "kernels/lanes_body.h"
+
+/* ---- integer tile products ---- */
+
+enum { GROUPS = 8 }; /* of 4 columns, in a sub-block of 32 */
+
+VT_INLINE __m512i load_group(const uint8_t *groups, int i)
+{
+    return _mm512_loadu_si512(
+        (const void *)(groups + i * 64)); /* Q6_K scales lie at multiples of 32 */
+}
+
+VT_INLINE __m512 load_halves(const uint8_t *halves)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)halves));
+}
+
+VT_INLINE __m512i four_bytes(const int8_t *q)
+{
+    int32_t bytes;
+    memcpy(&bytes, q, 4);
+    return _mm512_set1_epi32(bytes);
+}
+
+/* What is added to a weight to make it unsigned. */
+VT_INLINE int weight_offset(vt_format format)
+{
+    switch (format) {
+    case VT_FORMAT_Q8_0: return 128;
+    case VT_FORMAT_Q4_0: return 8;
+    case VT_FORMAT_Q5_0: return 16;
+    case VT_FORMAT_MXFP4: return 12;
+    case VT_FORMAT_Q6_K: return 32;
+    default: return 0;
+    }
+}
+
+/* A 32-block as 8 groups of unsigned weights. */
+VT_INLINE void decode_32(vt_format format, const uint8_t *q, __m512i w[GROUPS])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    if (format == VT_FORMAT_Q8_0) {
+        for (int g = 0; g < GROUPS; g++)
+            w[g] = _mm512_xor_si512(load_group(q, g), _mm512_set1_epi8((char)0x80));
+        return;
+    }
+    for (int g = 0; g < 4; g++) {
+        __m512i raw = load_group(q, g);
+        w[g] = _mm512_and_si512(raw, low);
+        w[g + 4] = _mm512_and_si512(_mm512_srli_epi16(raw, 4), low);
+    }
+    if (format == VT_FORMAT_MXFP4) {
+        const __m512i values =
+            _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)vt_mxfp4_plus_12));
+        for (int g = 0; g < GROUPS; g++) w[g] = _mm512_shuffle_epi8(values, w[g]);
+    }
+    if (format == VT_FORMAT_Q5_0) {
+        const __m512i bit4 = _mm512_set1_epi8(16);
+        __m512i high = load_group(q, 4);
+        for (int g = 0; g < GROUPS; g++) {
+            __m512i at4 = g <= 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
+            w[g] = _mm512_ternarylogic_epi32(w[g], at4, bit4, 0xF8); /* w | (at4 & bit4) */
+        }
+    }
+}
+
+/* Sub-block j of a 256-block as 8 groups of unsigned weights; j is known at compile time. */
+VT_INLINE void decode_256(vt_format format, const uint8_t *q, int j, __m512i w[GROUPS])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    if (format == VT_FORMAT_Q6_K) {
+        const int half = j / 4, i = j % 4;
+        const uint8_t *ql = q + half * 1024 + (i & 1) * 512, *qh = q + 2048 + half * 512;
+        const __m512i bits45 = _mm512_set1_epi8(0x30);
+        for (int g = 0; g < GROUPS; g++) {
+            __m512i raw = load_group(ql, g), high = load_group(qh, g);
+            if (i & 2) raw = _mm512_srli_epi16(raw, 4);
+            high = i <= 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2);
+            w[g] = _mm512_ternarylogic_epi32(_mm512_and_si512(raw, low), high, bits45, 0xF8);
+        }
+        return;
+    }
+    for (int g = 0; g < GROUPS; g++) {
+        __m512i raw = load_group(q + j / 2 * 512, g);
+        if (j & 1) raw = _mm512_srli_epi16(raw, 4);
+        w[g] = _mm512_and_si512(raw, low);
+    }
+    if (format == VT_FORMAT_Q5_K) {
+        const __m512i bit4 = _mm512_set1_epi8(16);
+        for (int g = 0; g < GROUPS; g++) {
+            __m512i high = load_group(q + VT_Q4_K_QUANTS, g);
+            high = j <= 4 ? _mm512_slli_epi16(high, 4 - j) : _mm512_srli_epi16(high, j - 4);
+            w[g] = _mm512_ternarylogic_epi32(w[g], high, bit4, 0xF8);
+        }
+    }
+}
+
+VT_INLINE __m512i dot_groups(const __m512i *w, const int8_t *x, int n_groups, __m512i start)
+{
+    for (int g = 0; g < n_groups; g++)
+        start = _mm512_dpbusd_epi32(start, w[g], four_bytes(x + 4 * g));
+    return start;
+}
+
+VT_INLINE __m512 scale_32(vt_format format, const uint8_t *s)
+{
+    if (format != VT_FORMAT_MXFP4) return load_halves(s);
+    /* 2^(e - 128): (e - 1) << 23, and the two subnormal cases */
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)s));
+    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+    return _mm512_castsi512_ps(
+        _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), tiny));
+}
+
+/* T tokens against a tile of a 32-block format. */
+VT_INLINE void tile_32(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
+                       uint32_t i_first, float *y, size_t y_stride)
+{
+    const size_t n_blocks = a->n_cols / 32;
+    const size_t quants = vt_block_quants(format), scale_bytes = vt_block_scales(format);
+    const uint8_t *scales = tile + n_blocks * quants;
+    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
+    const float *d = a->d + (size_t)i_first * n_blocks;
+    const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks;
+    __m512 acc[8];
+    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (size_t b = 0; b < n_blocks; b++) {
+        __m512i w[GROUPS];
+        decode_32(format, tile + b * quants, w);
+        _mm_prefetch((const char *)(tile + b * quants + 2048), _MM_HINT_T0);
+        __m512 dw = scale_32(format, scales + b * scale_bytes);
+        for (int t = 0; t < T; t++) {
+            const size_t i = (size_t)t * n_blocks + b;
+            __m512i dot = _mm512_set1_epi32(-weight_offset(format) * sums[i]);
+            dot = dot_groups(w, x + i * 32, GROUPS, dot);
+            __m512 dx = _mm512_set1_ps(d[i]);
+            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(dw, dx), acc[t]);
+            if (format == VT_FORMAT_Q4_1) {
+                __m512 mw = load_halves(scales + b * scale_bytes + 32);
+                acc[t] =
+                    _mm512_fmadd_ps(_mm512_set1_ps((float)sums[i]), _mm512_mul_ps(mw, dx), acc[t]);
+            }
+        }
+    }
+    for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
+}
+
+/* Lane r: the four 6-bit scales (or minima) 4h .. 4h+3 of row r, a byte each. s: the three groups
+ * of matrix.h. */
+VT_INLINE __m512i six_bits(const uint8_t *s, int h, bool is_min)
+{
+    __m512i own = load_group(s, is_min ? 1 : 0);
+    if (h == 0) return _mm512_and_si512(own, _mm512_set1_epi8(63));
+    __m512i low = load_group(s, 2);
+    if (is_min) low = _mm512_srli_epi16(low, 4);
+    low = _mm512_and_si512(low, _mm512_set1_epi8(15));
+    return _mm512_ternarylogic_epi32(low, _mm512_srli_epi16(own, 2), _mm512_set1_epi8(0x30), 0xF8);
+}
+
+/* Byte k of every lane, zero-extended. */
+VT_INLINE __m512i byte_of_lanes(__m512i v, int k)
+{
+    return _mm512_and_si512(_mm512_srli_epi32(v, (unsigned)(8 * k)), _mm512_set1_epi32(255));
+}
+
+VT_INLINE void tile_45_k(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
+                         uint32_t i_first, float *y, size_t y_stride)
+{
+    const size_t n_blocks = a->n_cols / 256;
+    const size_t quants = vt_block_quants(format);
+    const uint8_t *scales = tile + n_blocks * quants;
+    /* words (b0, b1) and (b2, b3) of each lane's bytes, for vpdpwssd */
+    const __m512i first_pair = _mm512_set1_epi32((int)0x80018000),
+                  second_pair = _mm512_set1_epi32((int)0x80038002);
+    const __m512i lane_base =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
+    const float *d = a->d + (size_t)i_first * n_blocks;
+    const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks * 8;
+    __m512 acc[8];
+    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (size_t b = 0; b < n_blocks; b++) {
+        const uint8_t *q = tile + b * quants, *s = scales + b * VT_Q45_K_SCALES;
+        __m512i isum[8], w[GROUPS];
+        for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++) {
+            decode_256(format, q, j, w);
+            __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
+            for (int t = 0; t < T; t++) {
+                const size_t i = ((size_t)t * n_blocks + b) * 256 + (size_t)j * 32;
+                __m512i dot = dot_groups(w, x + i, GROUPS, _mm512_setzero_si512());
+                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot, scale));
+            }
+        }
+        __m512i pairs[4];
+        for (int h = 0; h < 2; h++) {
+            __m512i mins = six_bits(s + 64, h, true);
+            pairs[2 * h] = _mm512_shuffle_epi8(mins, _mm512_add_epi8(first_pair, lane_base));
+            pairs[2 * h + 1] = _mm512_shuffle_epi8(mins, _mm512_add_epi8(second_pair, lane_base));
+        }
+        __m512 dw = load_halves(s), dmin = load_halves(s + 32);
+        for (int t = 0; t < T; t++) {
+            const size_t i = (size_t)t * n_blocks + b;
+            __m512i imin = _mm512_setzero_si512();
+            for (int p = 0; p < 4; p++) {
+                int32_t two;
+                memcpy(&two, sums + i * 8 + 2 * p, 4);
+                imin = _mm512_dpwssd_epi32(imin, pairs[p], _mm512_set1_epi32(two));
+            }
+            __m512 dx = _mm512_set1_ps(d[i]);
+            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[t]), _mm512_mul_ps(dw, dx), acc[t]);
+            acc[t] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(imin), _mm512_mul_ps(dmin, dx), acc[t]);
+        }
+    }
+    for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
+}
+
+/* Byte k of every lane, sign-extended. */
+VT_INLINE __m512i signed_byte_of_lanes(__m512i v, int k)
+{
+    return _mm512_srai_epi32(_mm512_slli_epi32(v, (unsigned)(24 - 8 * k)), 24);
+}
+
+VT_INLINE void tile_6_k(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
+                        uint32_t i_first, float *y, size_t y_stride)
+{
+    const size_t n_blocks = a->n_cols / 256;
+    const uint8_t *scales = tile + n_blocks * VT_Q6_K_QUANTS;
+    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
+    const float *d = a->d + (size_t)i_first * n_blocks;
+    const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * 16;
+    __m512 acc[8];
+    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (size_t b = 0; b < n_blocks; b++) {
+        const uint8_t *q = tile + b * VT_Q6_K_QUANTS, *s = scales + b * VT_Q6_K_SCALES;
+        __m512i isum[8], w[GROUPS];
+        for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++) {
+            decode_256(format, q, j, w);
+            __m512i four = load_group(s, j / 2);
+            __m512i scale0 = signed_byte_of_lanes(four, j % 2 * 2),
+                    scale1 = signed_byte_of_lanes(four, j % 2 * 2 + 1);
+            for (int t = 0; t < T; t++) {
+                const size_t i = ((size_t)t * n_blocks + b) * 256 + (size_t)j * 32;
+                __m512i start0 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16]);
+                __m512i start1 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16 + 1]);
+                __m512i dot0 = dot_groups(w, x + i, 4, start0),
+                        dot1 = dot_groups(w + 4, x + i + 16, 4, start1);
+                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot0, scale0));
+                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot1, scale1));
+            }
+        }
+        __m512 dw = load_halves(s + 256);
+        for (int t = 0; t < T; t++) {
+            __m512 dx = _mm512_set1_ps(d[(size_t)t * n_blocks + b]);
+            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[t]), _mm512_mul_ps(dw, dx), acc[t]);
+        }
+    }
+    for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
+}
+
+/* Eight tokens at a time, then 4, 2, 1; each width is its own unrolled copy. */
+#define DEFINE_TILE(name, body, format)                                                      \
+    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,         \
+                     uint32_t n_tokens, float *y, size_t y_stride)                           \
+    {                                                                                        \
+        uint32_t t = 0;                                                                      \
+        for (; t + 8 <= n_tokens; t += 8)                                                    \
+            body(format, 8, tile, a, i_first + t, y + t * y_stride, y_stride);               \
+        if (n_tokens & 4) {                                                                  \
+            body(format, 4, tile, a, i_first + t, y + t * y_stride, y_stride);               \
+            t += 4;                                                                          \
+        }                                                                                    \
+        if (n_tokens & 2) {                                                                  \
+            body(format, 2, tile, a, i_first + t, y + t * y_stride, y_stride);               \
+            t += 2;                                                                          \
+        }                                                                                    \
+        if (n_tokens & 1) body(format, 1, tile, a, i_first + t, y + t * y_stride, y_stride); \
+    }
+DEFINE_TILE(tile_q8_0, tile_32, VT_FORMAT_Q8_0)
+DEFINE_TILE(tile_q4_0, tile_32, VT_FORMAT_Q4_0)
+DEFINE_TILE(tile_q4_1, tile_32, VT_FORMAT_Q4_1)
+DEFINE_TILE(tile_q5_0, tile_32, VT_FORMAT_Q5_0)
+DEFINE_TILE(tile_mxfp4, tile_32, VT_FORMAT_MXFP4)
+DEFINE_TILE(tile_q4_k, tile_45_k, VT_FORMAT_Q4_K)
+DEFINE_TILE(tile_q5_k, tile_45_k, VT_FORMAT_Q5_K)
+DEFINE_TILE(tile_q6_k, tile_6_k, VT_FORMAT_Q6_K)
+
+#include "kernels/table_body.h"
+
+const vt_kernels *vt_kernels_avx512(void)
+{
+    static const vt_kernels table = VT_KERNEL_TABLE("avx512");
+    return &table;
+}
+
+#endif
