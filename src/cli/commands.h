@@ -3,6 +3,8 @@
 #ifndef VT_CLI_COMMANDS_H
 #define VT_CLI_COMMANDS_H
 
-#define VT_COMMAND_MAP(X) X(help)
+#define VT_COMMAND_MAP(X) \
+    X(doctor)             \
+    X(help)
 
 #endif

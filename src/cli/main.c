@@ -11,11 +11,8 @@
 
 #include "base/log.h"
 #include "base/nearest.h"
+#include "base/version.h"
 #include "cli/commands.h"
-
-#ifndef VETRO_VERSION
-#define VETRO_VERSION "0.1.0"
-#endif
 
 #define X(name) extern const vt_command vt_command_##name;
 VT_COMMAND_MAP(X)
@@ -75,7 +72,7 @@ static int run(int argc, char **argv)
     }
     const char *name = argv[1];
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-        puts("vetro " VETRO_VERSION);
+        printf("vetro %s (%s)\n", vt_version(), vt_commit());
         return VT_EXIT_OK;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
