@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -91,8 +92,11 @@ static char *existing_data_dir(vt_err *err)
 static void check_data_dir(vt_doctor_check *c)
 {
     vt_err err;
+    struct stat info;
     char *path = existing_data_dir(&err);
     if (path == NULL) say(c, false, "set HOME or VETRO_HOME", "%s", err.msg);
+    else if (stat(path, &info) == 0 && !S_ISDIR(info.st_mode))
+        say(c, false, "set VETRO_HOME to a folder of yours", "%.150s is not a folder", path);
     else if (access(path, W_OK) != 0)
         say(c, false, "set VETRO_HOME to a folder of yours", "%.150s can't be written: %s", path,
             strerror(errno));
