@@ -58,7 +58,7 @@ static void put_string(vt_slice s, vt_buffer *out)
 
 static void put_line(int indent, int depth, vt_buffer *out)
 {
-    if (indent == 0) return;
+    if (indent <= 0) return;
     vt_buffer_byte(out, '\n');
     for (int i = 0; i < indent * depth; i++) vt_buffer_byte(out, ' ');
 }
@@ -67,6 +67,7 @@ static void put_line(int indent, int depth, vt_buffer *out)
 static void put_value(const json_t *value, int indent, int depth, vt_buffer *out)
 {
     vt_slice comma = indent == 0 ? VT_S(", ") : VT_S(",");
+    vt_slice colon = indent < 0 ? VT_S(":") : VT_S(": ");
     const char *key = NULL;
     size_t len = 0, i = 0;
     json_t *child = NULL;
@@ -95,7 +96,7 @@ static void put_value(const json_t *value, int indent, int depth, vt_buffer *out
             if (i++ > 0) vt_buffer_append(out, comma);
             put_line(indent, depth + 1, out);
             put_string(vt_slice_of(key, len), out);
-            vt_buffer_append(out, VT_S(": "));
+            vt_buffer_append(out, colon);
             put_value(child, indent, depth + 1, out);
         }
         if (i > 0) put_line(indent, depth, out);

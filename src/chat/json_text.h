@@ -11,7 +11,7 @@
 
 #include "base/json.h"
 
-/* indent 0: on one line. */
+/* indent 0: on one line; negative: on one line without any space. */
 VT_MUSTUSE vt_status vt_json_write_spaced(const json_t *value, int indent, vt_buffer *out,
                                           vt_err *err);
 
