@@ -3,8 +3,14 @@
 #ifndef VT_CLI_COMMANDS_H
 #define VT_CLI_COMMANDS_H
 
+/* clang-format off: one command a line, so that adding one touches no other */
 #define VT_COMMAND_MAP(X) \
-    X(doctor)             \
+    X(pull) \
+    X(list) \
+    X(show) \
+    X(remove) \
+    X(doctor) \
     X(help)
+/* clang-format on */
 
 #endif
