@@ -3,7 +3,8 @@
 #ifndef VT_CLI_COMMANDS_H
 #define VT_CLI_COMMANDS_H
 
-/* clang-format off: one command a line, so that adding one touches no other */
+/* One command a line, so that adding one touches no other. */
+/* clang-format off */
 #define VT_COMMAND_MAP(X) \
     X(pull) \
     X(list) \
