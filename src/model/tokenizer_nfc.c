@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/utf8.h"
+#include "model/unicode.h"
 
 enum {
     MOST_FOR_ONE = 4, /* code points in the longest canonical decomposition of one */
@@ -102,9 +103,9 @@ static bool order(scratch *w)
     return true;
 }
 
-static bool normalize(scratch *w, vt_slice text, vt_buffer *out)
+/* One stretch without code points that Unicode 9.0 did not have. */
+static bool normalize_stretch(scratch *w, vt_slice text, vt_buffer *out)
 {
-    if (all_inert(text)) return vt_buffer_append(out, text);
     if (!decompose(w, text) || !order(w)) return false;
     utf8proc_ssize_t n = utf8proc_normalize_utf32(w->codes, (utf8proc_ssize_t)w->n_codes,
                                                   UTF8PROC_COMPOSE | UTF8PROC_STABLE);
@@ -113,6 +114,28 @@ static bool normalize(scratch *w, vt_slice text, vt_buffer *out)
         char utf8[4];
         size_t len = vt_utf8_encode((uint32_t)w->codes[i], utf8);
         if (!vt_buffer_append(out, (vt_slice){utf8, len})) return false;
+    }
+    return true;
+}
+
+static bool normalize(scratch *w, vt_slice text, vt_buffer *out)
+{
+    if (all_inert(text)) return vt_buffer_append(out, text);
+    while (text.len > 0) {
+        size_t n = 0;
+        size_t len = 0;
+        while (n < text.len) {
+            uint32_t code;
+            bool is_valid;
+            len = vt_utf8_decode(vt_slice_skip(text, n), &code, &is_valid);
+            if (vt_unicode_is_late(code)) break;
+            n += len;
+        }
+        if (!normalize_stretch(w, vt_slice_take(text, n), out)) return false;
+        text = vt_slice_skip(text, n);
+        if (text.len == 0) break;
+        if (!vt_buffer_append(out, vt_slice_take(text, len))) return false;
+        text = vt_slice_skip(text, len);
     }
     return true;
 }

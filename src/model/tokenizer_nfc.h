@@ -1,5 +1,7 @@
 /* tokenizer_nfc.h -- Unicode normalisation form C of a text of any size, in linear time. Internal
- * to the tokenizer: Qwen's published one normalises before it splits. */
+ * to the tokenizer: Qwen's published one normalises before it splits.
+ *
+ * By Unicode 9.0, as the published library does: newer marks stay where they are. */
 #ifndef VT_MODEL_TOKENIZER_NFC_H
 #define VT_MODEL_TOKENIZER_NFC_H
 

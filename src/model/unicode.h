@@ -9,6 +9,7 @@
 #define VT_MODEL_UNICODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum {
@@ -28,6 +29,14 @@ enum { VT_UNICODE_BLOCK = 128, VT_UNICODE_END = 0x110000 };
 extern const uint8_t vt__unicode_index[];
 extern const uint8_t vt__unicode_blocks[];
 
+/* Both ends included. */
+typedef struct {
+    uint32_t first, last;
+} vt_unicode_range;
+
+extern const vt_unicode_range vt__unicode_late[]; /* in order */
+extern const size_t vt__unicode_n_late;
+
 /* `code` at most U+10FFFF. */
 static inline vt_unicode_class vt_unicode_class_of(uint32_t code)
 {
@@ -39,6 +48,20 @@ static inline vt_unicode_class vt_unicode_class_of(uint32_t code)
 static inline bool vt_unicode_is_letter(vt_unicode_class c)
 {
     return c >= VT_UNICODE_LU;
+}
+
+/* Whether normalisation knows the code point now and did not in Unicode 9.0, which is what the
+ * published tokenizers normalise by. */
+static inline bool vt_unicode_is_late(uint32_t code)
+{
+    size_t low = 0;
+    size_t high = vt__unicode_n_late;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (code > vt__unicode_late[mid].last) low = mid + 1;
+        else high = mid;
+    }
+    return low < vt__unicode_n_late && code >= vt__unicode_late[low].first;
 }
 
 #endif

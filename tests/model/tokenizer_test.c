@@ -230,6 +230,16 @@ static void test_nfc_composes_and_orders_marks(void **state)
     check_nfc("\xE0\xA5\x98", "\xE0\xA4\x95\xE0\xA4\xBC"); /* a composition exclusion */
 }
 
+static void test_nfc_is_that_of_unicode_9_as_published(void **state)
+{
+    (void)state;
+    /* U+1DF6 came with Unicode 10 and would go behind the cedilla, which would join the c. */
+    check_nfc("c\xE1\xB7\xB6\xCC\xA7", "c\xE1\xB7\xB6\xCC\xA7");
+    check_nfc("c\xCC\x88\xCC\xA7", "\xC3\xA7\xCC\x88");
+    /* a composition of Unicode 13 */
+    check_nfc("\xF0\x91\xA4\xB5\xF0\x91\xA4\xB0", "\xF0\x91\xA4\xB5\xF0\x91\xA4\xB0");
+}
+
 static void test_nfc_of_a_megabyte_of_unordered_marks_is_linear(void **state)
 {
     (void)state;
@@ -328,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_long_words_are_merged_by_the_same_rule_as_short_ones),
         cmocka_unit_test(test_a_megabyte_without_a_break_takes_under_a_second),
         cmocka_unit_test(test_nfc_composes_and_orders_marks),
+        cmocka_unit_test(test_nfc_is_that_of_unicode_9_as_published),
         cmocka_unit_test(test_nfc_of_a_megabyte_of_unordered_marks_is_linear),
         cmocka_unit_test(test_a_vocabulary_that_contradicts_itself_is_refused),
         cmocka_unit_test(test_each_failing_allocation_leaves_nothing_behind),
