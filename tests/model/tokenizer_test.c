@@ -5,10 +5,17 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <time.h>
+
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "model/tokenizer_nfc.h"
 #include "tokenizer_small.h"
+
+/* Processor time, so that a busy machine does not fail a test. */
+static double cpu_seconds(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
 
 static const char *const no_names[] = {NULL};
 static const char *const merges[] = {"a b", "b c", "ab c", "\xC4\xA0 x", "a a", "aa aa", NULL};
@@ -194,9 +201,9 @@ static void test_a_megabyte_without_a_break_takes_under_a_second(void **state)
     for (int kind = 0; kind < 4; kind++) {
         for (int i = 0; i < N; i++) text[i] = "a 7="[kind];
         vt_tokens got = {0};
-        double start = vt_clock_seconds();
+        double start = cpu_seconds();
         assert_int_equal(vt_tokenizer_encode(t, (vt_slice){text, N}, &got, NULL), VT_OK);
-        double took = vt_clock_seconds() - start;
+        double took = cpu_seconds() - start;
         assert_int_equal(got.n, kind == 0 ? N / 4 : N);
 #ifdef NDEBUG
         assert_true(took < 1.0);
@@ -249,9 +256,9 @@ static void test_nfc_of_a_megabyte_of_unordered_marks_is_linear(void **state)
     vt_buffer_init(&out, 0);
     for (int i = 0; i < 1 << 18; i++)
         assert_true(vt_buffer_append(&text, VT_S("\xCC\x96\xCC\x81"))); /* below, above */
-    double start = vt_clock_seconds();
+    double start = cpu_seconds();
     assert_int_equal(vt__nfc(vt_buffer_slice(&text), &out, NULL), VT_OK);
-    assert_true(vt_clock_seconds() - start < 5.0);
+    assert_true(cpu_seconds() - start < 5.0);
     assert_int_equal(out.len, text.len);
     assert_memory_equal(out.ptr, "\xCC\x96\xCC\x96", 4);
     assert_memory_equal(out.ptr + out.len - 4, "\xCC\x81\xCC\x81", 4);
