@@ -295,6 +295,19 @@ static vt_status check_version(reader *r)
                            version);
 }
 
+/* r is after the counts; the one at `at` is of things of at least min_bytes each. */
+static vt_status check_count(const reader *r, uint64_t at, uint64_t count, uint64_t min_bytes,
+                             const char *what)
+{
+    if (count > (r->limit - r->pos) / min_bytes)
+        return vt__gguf_broken(r->f, at, r->err, "%llu %s, which %llu bytes can't hold",
+                               (unsigned long long)count, what, (unsigned long long)r->limit);
+    if (count > VT__GGUF_MAX_LIST)
+        return vt_fail(r->err, VT_ELIMIT, "%s: %llu %s; at most %d", shown_path(r->f),
+                       (unsigned long long)count, what, VT__GGUF_MAX_LIST);
+    return VT_OK;
+}
+
 static vt_status read_start(reader *r, uint64_t *n_tensors, uint64_t *n_entries)
 {
     vt__gguf_file *f = r->f;
@@ -310,15 +323,9 @@ static vt_status read_start(reader *r, uint64_t *n_tensors, uint64_t *n_entries)
     if (st == VT_OK) st = take_uint(r, 8, "the number of tensors", n_tensors);
     if (st == VT_OK) st = take_uint(r, 8, "the number of keys", n_entries);
     if (st != VT_OK) return st;
-    if (*n_tensors > VT__GGUF_MAX_LIST || *n_tensors > (r->limit - r->pos) / MIN_TENSOR_BYTES)
-        return vt__gguf_broken(
-            f, 8, r->err, "%llu tensors; a file of %llu bytes can't hold them, or over %d",
-            (unsigned long long)*n_tensors, (unsigned long long)r->limit, VT__GGUF_MAX_LIST);
-    if (*n_entries > VT__GGUF_MAX_LIST || *n_entries > (r->limit - r->pos) / MIN_ENTRY_BYTES)
-        return vt__gguf_broken(
-            f, 16, r->err, "%llu keys; a file of %llu bytes can't hold them, or over %d",
-            (unsigned long long)*n_entries, (unsigned long long)r->limit, VT__GGUF_MAX_LIST);
-    return VT_OK;
+    st = check_count(r, 8, *n_tensors, MIN_TENSOR_BYTES, "tensors");
+    if (st == VT_OK) st = check_count(r, 16, *n_entries, MIN_ENTRY_BYTES, "keys");
+    return st;
 }
 
 /* ---- metadata ---- */

@@ -344,7 +344,16 @@ static void test_gguf_refuses_counts_that_the_file_cannot_hold(void **state)
     expect_broken(&b, VT_EINPUT, "keys");
     put_start(&b, 3, 0, 2);
     put_number(&b, "k", VT_GGUF_U8, 0, 1);
-    expect_broken(&b, VT_EINPUT, "2 keys");
+    expect_broken(&b, VT_EINPUT, "2 keys, which");
+}
+
+static void test_gguf_names_its_limit_of_keys(void **state)
+{
+    (void)state;
+    vt_buffer b;
+    put_start(&b, 3, 0, 65537);
+    for (size_t i = 0; i < 65537; i++) put_number(&b, "k", VT_GGUF_U8, 0, 1);
+    expect_broken(&b, VT_ELIMIT, "65537 keys; at most 65536");
 }
 
 static void test_gguf_refuses_a_string_longer_than_the_file(void **state)
@@ -785,6 +794,18 @@ static void test_gguf_reads_a_header_larger_than_its_first_step(void **state)
     vt_gguf_close(g);
 }
 
+static void test_gguf_refuses_a_header_over_its_limit_without_reading_it(void **state)
+{
+    (void)state;
+    vt_buffer b;
+    put_start(&b, 3, 0, 1);
+    put_key(&b, "k", VT_GGUF_STRING);
+    put(&b, (uint64_t)1 << 29, 8);
+    save("large.gguf", &b);
+    assert_int_equal(truncate(in_dir("large.gguf"), (off_t)1 << 30), 0); /* sparse */
+    expect_open_fails("large.gguf", VT_ELIMIT, "limit of 256 MiB");
+}
+
 static void test_gguf_refuses_what_is_no_file(void **state)
 {
     (void)state;
@@ -815,6 +836,21 @@ static void test_gguf_opens_all_parts_whichever_was_named(void **state)
         walk(g);
         vt_gguf_close(g);
     }
+}
+
+static void test_gguf_refuses_a_split_that_makes_no_sense(void **state)
+{
+    (void)state;
+    vt_buffer b;
+    put_start(&b, 3, 0, 1);
+    put_number(&b, "split.count", VT_GGUF_U16, 3, 2);
+    save("plain.gguf", &b);
+    expect_open_fails("plain.gguf", VT_EINPUT, "without split.no");
+    put_start(&b, 3, 0, 2);
+    put_number(&b, "split.count", VT_GGUF_U16, 3, 2);
+    put_number(&b, "split.no", VT_GGUF_U16, 3, 2);
+    save("plain.gguf", &b);
+    expect_open_fails("plain.gguf", VT_EINPUT, "part 4 of 3");
 }
 
 static void test_gguf_names_the_part_that_is_missing(void **state)
@@ -881,6 +917,7 @@ int main(void)
         cmocka_unit_test(test_gguf_says_what_a_file_is_that_is_no_gguf),
         cmocka_unit_test(test_gguf_names_the_versions_it_cannot_read),
         cmocka_unit_test(test_gguf_refuses_counts_that_the_file_cannot_hold),
+        cmocka_unit_test(test_gguf_names_its_limit_of_keys),
         cmocka_unit_test(test_gguf_refuses_a_string_longer_than_the_file),
         cmocka_unit_test(test_gguf_refuses_an_array_longer_than_the_file),
         cmocka_unit_test(test_gguf_refuses_bad_keys),
@@ -903,8 +940,10 @@ int main(void)
         cmocka_unit_test(test_gguf_survives_every_failing_allocation),
         cmocka_unit_test(test_gguf_opens_a_file_and_names_it_in_errors),
         cmocka_unit_test(test_gguf_reads_a_header_larger_than_its_first_step),
+        cmocka_unit_test(test_gguf_refuses_a_header_over_its_limit_without_reading_it),
         cmocka_unit_test(test_gguf_refuses_what_is_no_file),
         cmocka_unit_test(test_gguf_opens_all_parts_whichever_was_named),
+        cmocka_unit_test(test_gguf_refuses_a_split_that_makes_no_sense),
         cmocka_unit_test(test_gguf_names_the_part_that_is_missing),
         cmocka_unit_test(test_gguf_refuses_parts_that_do_not_belong_together),
         cmocka_unit_test(test_gguf_refuses_a_part_under_a_name_that_hides_the_others),
