@@ -48,11 +48,12 @@ typedef struct {
     char *path;     /* "Maintenance > Weekly checks": the headings from the outside in */
     int32_t i_line; /* of its heading */
     int32_t level;  /* 1 is the outermost */
+    int32_t parent; /* -1: none */
 } vt_doc_section;
 
 typedef struct {
     vt_doc_kind kind;
-    char *title;    /* "" when the document has none */
+    char *title;    /* NULL when the document has none */
     char delimiter; /* of a VT_DOC_TABLE */
     int32_t n_pages;
     vt_buffer text; /* valid UTF-8, lines ended by \n, no \r and no NUL */
@@ -62,6 +63,9 @@ typedef struct {
     vt_doc_section *sections;
     size_t n_sections;
     size_t cap_sections;
+    size_t max_lines;
+    int32_t open_section; /* of the lines added next; -1: none */
+    bool has_failed;      /* sticky, see vt_document_status */
 } vt_document;
 
 /* Zero means the default in brackets. */
@@ -84,12 +88,14 @@ static inline vt_slice vt_document_line(const vt_document *doc, size_t i)
     return vt_slice_of(doc->text.ptr + doc->lines[i].start, doc->lines[i].len);
 }
 
-/* For extractors. Appends a line (`text` without line end); false when a limit or memory ran out
- * (vt_document_status then tells which). */
+/* For extractors. Appends a line (`text` without line end) with the kind, page, section and header
+ * of `like`; false when a limit or memory ran out (vt_document_status then tells which). */
 bool vt_document_add(vt_document *doc, vt_slice text, vt_doc_line like);
-/* Opens the section of a heading, on the line that comes next (or, for Markdown's underlined
- * headings, on line index i_line); sections of the same or a deeper level end. */
+/* Opens the section of the heading on line index i_line; sections of the same or a deeper level
+ * end. doc->open_section is its index afterwards. */
 bool vt_document_open_section(vt_document *doc, int level, vt_slice heading, size_t i_line);
+/* The first title wins. */
+bool vt_document_set_title(vt_document *doc, vt_slice title);
 VT_MUSTUSE vt_status vt_document_status(const vt_document *doc, vt_err *err);
 
 const char *vt_doc_kind_name(vt_doc_kind kind); /* "text", "markdown", ... */
