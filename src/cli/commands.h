@@ -10,6 +10,8 @@
     X(list) \
     X(show) \
     X(remove) \
+    X(index) \
+    X(search) \
     X(doctor) \
     X(help)
 /* clang-format on */
