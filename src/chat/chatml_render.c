@@ -192,4 +192,5 @@ const vt_chat_ops vt__chat_chatml = {
     .recognise = recognise,
     .render = render,
     .stops = {"<|im_end|>", "<|endoftext|>"},
+    .parser = &vt__parser_tagged,
 };

@@ -5,6 +5,8 @@
 
 #include "chat/format.h"
 
+struct vt_parser_ops; /* parser_ops.h */
+
 struct vt_chat_ops {
     const char *name;
     /* Is this ours, and in which dialect? Judged by the chat template and the architecture. */
@@ -12,11 +14,14 @@ struct vt_chat_ops {
     vt_status (*render)(const vt_chat_format *f, const vt_conversation *c, vt_prompt *prompt,
                         vt_err *err);
     const char *stops[VT_CHAT_MAX_STOPS]; /* the first must be there, the others may */
+    const struct vt_parser_ops *parser;
 };
 
 extern const vt_chat_ops vt__chat_harmony;
 extern const vt_chat_ops vt__chat_chatml;
 extern const vt_chat_ops vt__chat_llama3;
+extern const struct vt_parser_ops vt__parser_harmony; /* harmony_parse.c */
+extern const struct vt_parser_ops vt__parser_tagged;  /* tagged_parse.c */
 
 /* Writing a prompt: segments with a sticky status, so that a row of them reads like the format's
  * description. Check `status` at the end. */

@@ -12,6 +12,7 @@
  * loop. The published library drops only what lies before the *first* final; its documentation
  * states the rule that is followed here. */
 #include "chat/format_ops.h"
+#include "chat/json_text.h"
 
 static const char identity[] = "You are ChatGPT, a large language model trained by OpenAI.\n"
                                "Knowledge cutoff: 2024-06";
@@ -169,7 +170,7 @@ static void response_format(vt_emit *e, vt_response_form form)
     }
     vt_buffer_init(&schema, VT_CONVERSATION_BYTES);
     if (form.schema == NULL) vt_buffer_append(&schema, VT_S("{\"type\":\"object\"}"));
-    else if (e->status == VT_OK) e->status = vt_json_write(form.schema, &schema, e->err);
+    else if (e->status == VT_OK) e->status = vt_json_write_spaced(form.schema, -1, &schema, e->err);
     vt__emit_text(e, vt_buffer_slice(&schema));
     vt_buffer_deinit(&schema);
 }
@@ -313,4 +314,5 @@ const vt_chat_ops vt__chat_harmony = {
     .recognise = recognise,
     .render = render,
     .stops = {"<|return|>", "<|call|>", "<|endoftext|>"},
+    .parser = &vt__parser_harmony,
 };

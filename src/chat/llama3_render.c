@@ -175,4 +175,5 @@ const vt_chat_ops vt__chat_llama3 = {
     .recognise = recognise,
     .render = render,
     .stops = {"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"},
+    .parser = &vt__parser_tagged,
 };

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "chat/json_text.h"
+
 typedef struct {
     vt_conversation *c;
     vt_err *err;
@@ -143,7 +145,7 @@ static vt_status read_call(reader *r, const json_t *call, size_t i, bool continu
     vt_status st = VT_OK;
     if (json_is_string(arguments)) item.text = vt_json_text(arguments);
     else if (json_is_object(arguments)) {
-        st = vt_json_write(arguments, &text, r->err);
+        st = vt_json_write_spaced(arguments, -1, &text, r->err);
         item.text = vt_buffer_slice(&text);
     } else
         st = vt_fail(r->err, VT_EINPUT, "%stool_calls[%zu]: function.arguments is not text",
