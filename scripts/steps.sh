@@ -19,6 +19,5 @@ build() {
         grep -v -E '^\[[0-9]+/[0-9]+\]|^-- ' "$log" || tail -n 40 "$log"
         exit 1
     fi
-    grep -A3 'warning: ' "$log" || true
-    tail -n 1 "$log" | cut -c 1-120
+    tail -n 1 "$log"
 }

@@ -60,6 +60,67 @@ const vt_option vt_cli_model_options[] = {
     {0},
 };
 
+const vt_option vt_cli_sampling_options[] = {
+    {.name = "max-tokens",
+     .letter = 'n',
+     .argument = "N",
+     .kind = VT_OPTION_INT,
+     .max = 1 << 24,
+     .standard = "0",
+     .help = "most tokens of the answer (0: as many as the context holds)"},
+    {.name = "temperature",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .max = 100,
+     .help = "0 takes the likeliest token; larger is more varied"},
+    {.name = "top-k",
+     .argument = "N",
+     .kind = VT_OPTION_INT,
+     .max = 1 << 24,
+     .help = "sample from the N likeliest tokens (0: all)"},
+    {.name = "top-p",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .max = 1,
+     .help = "sample from the likeliest tokens that together have probability X (1: all)"},
+    {.name = "min-p",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .max = 1,
+     .help = "leave out tokens with less than X times the probability of the likeliest"},
+    {.name = "repetition-penalty",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .max = 100,
+     .help = "divide the logits of tokens that occurred (1: off)"},
+    {.name = "frequency-penalty",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .min = -100,
+     .max = 100,
+     .help = "subtract X from a token's logit for each time the answer used it"},
+    {.name = "presence-penalty",
+     .argument = "X",
+     .kind = VT_OPTION_REAL,
+     .min = -100,
+     .max = 100,
+     .help = "subtract X from the logits of tokens that the answer used"},
+    {.name = "logit-bias",
+     .argument = "ID=X",
+     .kind = VT_OPTION_LIST,
+     .help = "add X to the logit of token ID"},
+    {.name = "seed",
+     .argument = "N",
+     .kind = VT_OPTION_INT,
+     .max = 9e18,
+     .help = "same seed, same answer (else a new one each time)"},
+    {.name = "stop",
+     .argument = "TEXT",
+     .kind = VT_OPTION_LIST,
+     .help = "end the answer before TEXT"},
+    {0},
+};
+
 /* Options that every command has; they never reach the command. */
 static const vt_option common_options[] = {
     {.name = "help", .letter = 'h', .help = "print this help"},
@@ -224,6 +285,7 @@ int vt_args_parse(const vt_command *command, int argc, char *const *argv, vt_arg
     args->command = command;
     add_table(args, command->options);
     add_table(args, command->shared);
+    add_table(args, command->sampling);
     add_table(args, common_options);
     int code = VT_EXIT_OK;
     bool only_operands = false;

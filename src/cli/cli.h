@@ -65,7 +65,8 @@ typedef struct {
     const char *description; /* a paragraph or two; may be NULL */
     const char *examples;    /* lines "vetro run ...\n"; every command has some */
     const vt_option *options;
-    const vt_option *shared; /* vt_cli_model_options, or NULL */
+    const vt_option *shared;   /* vt_cli_model_options, or NULL */
+    const vt_option *sampling; /* vt_cli_sampling_options, or NULL */
     int min_operands;
     int max_operands; /* -1: any number */
     int (*run)(const vt_args *args);
@@ -73,6 +74,9 @@ typedef struct {
 
 /* --threads, --ctx, --kv-type: for every command that loads a model. */
 extern const vt_option vt_cli_model_options[];
+/* -n, --temperature, --top-p, ... --seed, --stop: for those that generate. None has a standard
+ * value here: what is not given is as the model's publisher says. */
+extern const vt_option vt_cli_sampling_options[];
 
 const vt_command *const *vt_cli_commands(size_t *n);
 

@@ -10,6 +10,10 @@
     X(list) \
     X(show) \
     X(remove) \
+    X(run) \
+    X(tokenize) \
+    X(logits) \
+    X(perplexity) \
     X(index) \
     X(search) \
     X(doctor) \

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/env.h"
 
 int vt_cli_open_store(vt_store **out)
@@ -52,6 +53,68 @@ int vt_cli_find_model(const char *model, bool digest, vt_store_entry *out)
     if (code == VT_EXIT_OK) *out = entry;
     else vt_store_entry_deinit(&entry);
     return code;
+}
+
+void vt_cli_close_header(vt_cli_header *h)
+{
+    vt_tokenizer_free(h->tokenizer);
+    vt_gguf_close(h->gguf);
+    vt_store_entry_deinit(&h->entry);
+    *h = (vt_cli_header){0};
+}
+
+int vt_cli_open_header(const char *model, vt_cli_header *out)
+{
+    vt_cli_header h = {0};
+    vt_err err = {0};
+    int code = vt_cli_find_model(model, false, &h.entry);
+    if (code != VT_EXIT_OK) return code;
+    vt_status st = vt_gguf_open(h.entry.path, &h.gguf, &err);
+    if (st == VT_OK) st = vt_tokenizer_from_gguf(h.gguf, &h.tokenizer, &err);
+    if (st == VT_OK) {
+        *out = h;
+        return VT_EXIT_OK;
+    }
+    vt_cli_close_header(&h);
+    return vt_cli_fail(&err, NULL);
+}
+
+void vt_cli_close_model(vt_cli_model *m)
+{
+    vt_session_free(m->session);
+    vt_engine_close(m->engine);
+    vt_store_entry_deinit(&m->entry);
+    *m = (vt_cli_model){0};
+}
+
+int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
+                      vt_cli_model *out)
+{
+    vt_cli_model m = {0};
+    vt_err err = {0};
+    vt_engine_options options = {.isa = vt_env_isa()};
+    vt_session_options session = wanted != NULL ? *wanted : (vt_session_options){0};
+    if (!vt_args_threads(args, &options.n_threads)) return VT_EXIT_USAGE;
+    if (vt_args_int(args, "ctx") > 0) session.n_ctx = (uint32_t)vt_args_int(args, "ctx");
+    session.kv_type = strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
+    int code = vt_cli_find_model(model, false, &m.entry);
+    if (code != VT_EXIT_OK) return code;
+    vt_cli_progress bar;
+    vt_cli_progress_begin(&bar);
+    options.path = m.entry.path;
+    options.progress = &bar.progress;
+    double start = vt_clock_seconds();
+    vt_status st = vt_engine_open(&options, &m.engine, &err);
+    vt_cli_progress_end(&bar);
+    if (st == VT_OK) st = vt_session_new(m.engine, &session, &m.session, &err);
+    m.session_options = session;
+    m.load_seconds = vt_clock_seconds() - start;
+    if (st == VT_OK) {
+        *out = m;
+        return VT_EXIT_OK;
+    }
+    vt_cli_close_model(&m);
+    return vt_cli_fail(&err, NULL);
 }
 
 json_t *vt_cli_sampling_json(const vt_sampling *s)

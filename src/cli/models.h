@@ -4,6 +4,7 @@
 #define VT_CLI_MODELS_H
 
 #include "cli/cli.h"
+#include "engine/engine.h"
 #include "model/store.h"
 
 /* The store below the data directory. */
@@ -15,6 +16,32 @@ int vt_cli_resolve_model(vt_store *store, const char *model, vt_store_entry *out
 /* The same in one call, without a store in hand. Free with vt_store_entry_deinit. When `digest` is
  * true the entry has the model's digest (computed, with a progress bar, when need be). */
 int vt_cli_find_model(const char *model, bool digest, vt_store_entry *out);
+
+/* A model's header and tokenizer, without its weights. */
+typedef struct {
+    vt_store_entry entry;
+    vt_gguf *gguf;
+    vt_tokenizer *tokenizer;
+} vt_cli_header;
+
+int vt_cli_open_header(const char *model, vt_cli_header *out);
+void vt_cli_close_header(vt_cli_header *h);
+
+/* A loaded model with one session. */
+typedef struct {
+    vt_store_entry entry;
+    vt_engine *engine;
+    vt_session *session;
+    vt_session_options session_options; /* to make more like it */
+    double load_seconds;
+} vt_cli_model;
+
+/* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar.
+ * The session's n_ctx and n_chunk are taken from `wanted` (may be NULL) where --ctx is not given.
+ */
+int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
+                      vt_cli_model *out);
+void vt_cli_close_model(vt_cli_model *m);
 
 /* temperature, top_k, ... as `show --json` and `run --json` print them. */
 json_t *vt_cli_sampling_json(const vt_sampling *s);

@@ -14,10 +14,10 @@ typedef struct {
     bool is_done;
 } generation;
 
-const char *vt_finish_text(vt_finish finish)
+const char *vt_end_text(vt_end end)
 {
     static const char *const names[] = {"stop", "length", "length", "cancelled"};
-    return names[finish];
+    return names[end];
 }
 
 static bool is_stop_id(const vt_generate_options *o, int32_t id)
@@ -93,15 +93,15 @@ static vt_status step(generation *g, bool *is_over, vt_err *err)
     if (st != VT_OK) return st;
     *is_over = true;
     if (is_stop || g->is_done || vt_stop_found(&g->filter)) {
-        g->r.finish = VT_FINISH_STOP;
+        g->r.end = VT_END_STOP;
         return VT_OK;
     }
     if (o->n_max > 0 && g->r.n_generated >= o->n_max) {
-        g->r.finish = VT_FINISH_LENGTH;
+        g->r.end = VT_END_LENGTH;
         return VT_OK;
     }
     if (vt_session_n_tokens(o->session) >= vt_session_n_ctx(o->session)) {
-        g->r.finish = VT_FINISH_CONTEXT;
+        g->r.end = VT_END_CONTEXT;
         return VT_OK;
     }
     *is_over = false;
@@ -133,7 +133,7 @@ vt_status vt_generate(const vt_generate_options *options, vt_generate_result *re
         st = decode(&g, err);
     }
     if (st == VT_ECANCEL) {
-        g.r.finish = VT_FINISH_CANCELLED;
+        g.r.end = VT_END_CANCELLED;
         st = VT_OK;
     }
     if (st == VT_OK) st = hand_out(&g, -1, false, err);

@@ -5,7 +5,7 @@
  * is held back until it is whole characters and cannot be part of a stop string (stop.h), so a
  * token's `text` may belong to tokens before it and is often empty.
  *
- * Nothing is ever cut silently: a full context ends with VT_FINISH_CONTEXT, and a prompt that does
+ * Nothing is ever cut silently: a full context ends with VT_END_CONTEXT, and a prompt that does
  * not fit is an error with numbers.
  *
  * Ownership  everything in the options is borrowed for the call.
@@ -17,14 +17,14 @@
 #include "engine/sampler.h"
 
 typedef enum {
-    VT_FINISH_STOP,      /* a stop id, a stop string, or the callback's wish */
-    VT_FINISH_LENGTH,    /* n_max tokens */
-    VT_FINISH_CONTEXT,   /* the session holds no more tokens */
-    VT_FINISH_CANCELLED, /* progress->is_cancelled */
-} vt_finish;
+    VT_END_STOP,      /* a stop id, a stop string, or the callback's wish */
+    VT_END_LENGTH,    /* n_max tokens */
+    VT_END_CONTEXT,   /* the session holds no more tokens */
+    VT_END_CANCELLED, /* progress->is_cancelled */
+} vt_end;
 
 /* "stop", "length" (also for a full context), "cancelled": OpenAI's words, and one more. */
-const char *vt_finish_text(vt_finish finish);
+const char *vt_end_text(vt_end end);
 
 typedef struct {
     int32_t id;
@@ -36,7 +36,7 @@ typedef struct {
 } vt_generated;
 
 /* Called for each token, the stop id included, and once more with id -1 when text was held back at
- * the end. *is_done = true ends the generation as VT_FINISH_STOP. An error ends it with that
+ * the end. *is_done = true ends the generation as VT_END_STOP. An error ends it with that
  * error. */
 typedef vt_status vt_generate_fn(void *ctx, const vt_generated *token, bool *is_done, vt_err *err);
 
@@ -67,7 +67,7 @@ typedef struct {
 } vt_generate_options;
 
 typedef struct {
-    vt_finish finish;
+    vt_end end;
     int i_stop; /* the stop string that ended it, or -1 */
     size_t n_prompt;
     size_t n_cached;    /* of the prompt, already in the session */

@@ -375,7 +375,7 @@ static double log_total(const float *logits, size_t n, float top)
     for (size_t i = 0; i < n; i++) part[i % 16] += vt_exp((double)logits[i] - (double)top);
     for (size_t width = 8; width > 0; width /= 2)
         for (size_t i = 0; i < width; i++) part[i] += part[i + width];
-    return vt_log(part[0]);
+    return vt_ln(part[0]);
 }
 
 double vt_logprob(const float *logits, size_t n_vocab, int32_t id)

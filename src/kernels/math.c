@@ -74,7 +74,7 @@ double vt_exp(double x)
 
 /* x = m 2^e with m in [sqrt(1/2), sqrt(2)); log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| <
  * 0.172. */
-double vt_log(double x)
+double vt_ln(double x)
 {
     if (!(x > 0.0)) return -(double)INFINITY;
     int e;
@@ -93,7 +93,7 @@ double vt_log(double x)
 
 double vt_pow(double base, double y)
 {
-    return vt_exp(y * vt_log(base));
+    return vt_exp(y * vt_ln(base));
 }
 
 /* sin and cos of |r| <= pi/4 by Taylor's series. */

@@ -28,7 +28,7 @@ float vt_sigmoidf(float x);
  * error below 4e-16 for sin and cos with |x| <= 2^20, growing with |x| above that. log of a value
  * <= 0 is -inf. */
 double vt_exp(double x);
-double vt_log(double x);
+double vt_ln(double x);
 double vt_sin(double x);
 double vt_cos(double x);
 /* base^y for base > 0. */

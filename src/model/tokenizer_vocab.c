@@ -168,6 +168,7 @@ static vt_status copy_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, vt
         if (is_added(t->types[i]) || !to_bytes(token, t->bytes + pos, &n)) {
             n = token.len;
             if (n > 0) memcpy(t->bytes + pos, token.ptr, n);
+            if (t->types[i] == VT_TOKEN_NORMAL) t->types[i] = VT_TOKEN_UNKNOWN; /* not from text */
         }
         t->starts[i] = pos;
         pos += (uint32_t)n;
@@ -176,22 +177,15 @@ static vt_status copy_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, vt
     return VT_OK;
 }
 
-/* Names of tokens to the two tables. A normal token is reachable from text when its bytes are what
- * it is written with; the others are only ever ids. */
+/* Names of tokens to the two tables. Empty ones, which some files have for padding, and those that
+ * are neither normal nor added are only ever ids. */
 static vt_status index_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, vt_err *err)
 {
     for (size_t i = 0; i < src->n_tokens; i++) {
         vt_slice token = src->tokens[i];
-        vt_names *names = &t->added;
-        if (token.len == 0) {
-            if (t->types[i] != VT_TOKEN_UNUSED)
-                return vt_fail(err, VT_EINPUT, "token %zu is empty", i);
-            continue;
-        }
-        if (!is_added(t->types[i])) {
-            if (t->types[i] != VT_TOKEN_NORMAL) continue;
-            names = &t->text;
-        }
+        bool is_text = t->types[i] == VT_TOKEN_NORMAL;
+        if (token.len == 0 || (!is_text && !is_added(t->types[i]))) continue;
+        vt_names *names = is_text ? &t->text : &t->added;
         int32_t same = names_add(t, names, (int32_t)i);
         if (same >= 0)
             return vt_fail(err, VT_EINPUT, "tokens %d and %zu are the same: \"%.*s\"", same, i,

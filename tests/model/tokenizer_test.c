@@ -78,6 +78,22 @@ static void test_a_whole_word_of_the_vocabulary_needs_no_merges_where_so_publish
     vt_tokenizer_free(t);
 }
 
+static void test_tokens_outside_the_alphabet_and_empty_ones_are_only_ids(void **state)
+{
+    (void)state;
+    static small_vocabulary v;
+    vt_tokenizer *t = NULL;
+    small_init(&v, VT_SPLIT_LLAMA3, merges, no_names);
+    small_add(&v, VT_S("\xE4\xB8\xAD"), VT_TOKEN_NORMAL); /* not in printable form */
+    small_add(&v, VT_S(""), VT_TOKEN_NORMAL);
+    small_add(&v, VT_S(""), VT_TOKEN_NORMAL);
+    assert_int_equal(vt__tokenizer_new(&v.source, &t, NULL), VT_OK);
+    CHECK_IDS(t, "\xE4\xB8\xAD", 0xE4, 0xB8, 0xAD);
+    assert_true(vt_slice_eq(vt_tokenizer_bytes(t, 262), VT_S("\xE4\xB8\xAD")));
+    assert_int_equal(vt_tokenizer_bytes(t, 263).len, 0);
+    vt_tokenizer_free(t);
+}
+
 static void test_text_never_becomes_a_control_token(void **state)
 {
     (void)state;
@@ -286,8 +302,6 @@ static void test_a_vocabulary_that_contradicts_itself_is_refused(void **state)
     check_refused(&v, "tokens 250 and 256 are the same: \"ab\"");
     v.tokens[IM_END] = v.tokens[IM_START];
     check_refused(&v, "tokens 262 and 263 are the same");
-    v.tokens[7].len = 0;
-    check_refused(&v, "token 7 is empty");
     v.types[9] = 7;
     check_refused(&v, "token 9 has type 7");
     v.merges[1] = VT_S("ab d");
@@ -337,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_lowest_rank_is_merged_first_and_the_leftmost_of_equals),
         cmocka_unit_test(test_a_whole_word_of_the_vocabulary_needs_no_merges_where_so_published),
+        cmocka_unit_test(test_tokens_outside_the_alphabet_and_empty_ones_are_only_ids),
         cmocka_unit_test(test_text_never_becomes_a_control_token),
         cmocka_unit_test(test_user_defined_tokens_are_found_by_name_but_are_text_when_decoded),
         cmocka_unit_test(test_every_byte_comes_back_from_its_token),

@@ -1,0 +1,260 @@
+/* command_run.c -- `vetro run`: one completion to stdout. */
+#include "cli/turn.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+enum { MAX_PROMPT = 256 << 20 };
+
+typedef struct {
+    const vt_args *args;
+    vt_cli_model model;
+    vt_cli_sampling sampling;
+    vt_chat_format format;
+    vt_conversation *conversation; /* NULL with --raw */
+    vt_tokens tokens;              /* --raw */
+    vt_buffer prompt;
+    vt_buffer text; /* the answer, for --json */
+    vt_buffer reasoning;
+    json_t *logprobs;
+    bool as_json;
+    bool shows_reasoning;
+    bool ends_line; /* the last character shown was a newline */
+} run_state;
+
+static void on_text(void *ctx, vt_slice text)
+{
+    run_state *r = ctx;
+    if (r->as_json) {
+        vt_buffer_append(&r->text, text); /* checked once, at the end */
+        return;
+    }
+    fwrite(text.ptr, 1, text.len, stdout);
+    fflush(stdout);
+    r->ends_line = text.ptr[text.len - 1] == '\n';
+}
+
+static void on_reasoning(void *ctx, vt_slice text)
+{
+    run_state *r = ctx;
+    if (r->as_json) vt_buffer_append(&r->reasoning, text);
+    else if (r->shows_reasoning) fwrite(text.ptr, 1, text.len, stderr);
+}
+
+static int check_usage(const vt_args *args)
+{
+    if (vt_args_has(args, "schema"))
+        return vt_cli_usage(args, "--schema is not supported in this version");
+    if (vt_args_has(args, "logprobs") && !vt_args_flag(args, "json"))
+        return vt_cli_usage(args, "--logprobs needs --json");
+    if (vt_args_flag(args, "raw") && (vt_args_has(args, "format") || vt_args_has(args, "system")))
+        return vt_cli_usage(args, "--raw uses no prompt format: no --format, no --system");
+    if (vt_args_operand(args, 1) == NULL && isatty(STDIN_FILENO) == 1)
+        return vt_cli_usage(args, "a prompt is needed, as an argument or on standard input");
+    return VT_EXIT_OK;
+}
+
+static int read_prompt(run_state *r)
+{
+    vt_err err = {0};
+    const char *operand = vt_args_operand(r->args, 1);
+    vt_status st = VT_OK;
+    if (operand != NULL) vt_buffer_append(&r->prompt, vt_slice_cstr(operand));
+    else st = vt_file_read("-", MAX_PROMPT, &r->prompt, &err);
+    if (st == VT_OK) st = vt_buffer_status(&r->prompt, "the prompt", &err);
+    if (st != VT_OK) return vt_cli_fail(&err, NULL);
+    if (r->prompt.len == 0) return vt_cli_usage(r->args, "the prompt is empty");
+    return VT_EXIT_OK;
+}
+
+static vt_status set_effort(run_state *r, vt_err *err)
+{
+    static const char *const names[] = {"default", "low", "medium", "high"};
+    const char *effort = vt_args_text(r->args, "effort");
+    (void)err;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(effort, names[i]) == 0)
+            vt_conversation_set_effort(r->conversation, (vt_effort)i);
+    return VT_OK;
+}
+
+/* The prompt as the model was trained to see it. */
+static vt_status build_chat(run_state *r, vt_err *err)
+{
+    char today[11];
+    const vt_args *args = r->args;
+    const char *system = vt_args_text(args, "system");
+    const char *date = vt_args_text(args, "date");
+    vt_clock_date(today);
+    vt_status st = vt_chat_format_for_gguf(
+        vt_model_gguf(vt_engine_model(r->model.engine)), vt_engine_tokenizer(r->model.engine),
+        vt_slice_cstr(vt_args_text(args, "format")), &r->format, err);
+    if (st == VT_OK) st = vt_conversation_new(&r->conversation, err);
+    if (st == VT_OK)
+        st = vt_conversation_set_date(r->conversation, vt_slice_cstr(date ? date : today), err);
+    if (st == VT_OK) st = set_effort(r, err);
+    if (st == VT_OK && system != NULL)
+        st = vt_conversation_add_text(r->conversation, VT_ROLE_SYSTEM, vt_slice_cstr(system), err);
+    if (st == VT_OK)
+        st = vt_conversation_add_text(r->conversation, VT_ROLE_USER, vt_buffer_slice(&r->prompt),
+                                      err);
+    return st;
+}
+
+static vt_status build_raw(run_state *r, vt_err *err)
+{
+    const vt_tokenizer *t = vt_engine_tokenizer(r->model.engine);
+    vt_status st = VT_OK;
+    if (vt_tokenizer_adds_bos(t) && vt_tokenizer_bos(t) >= 0)
+        st = vt_tokens_push(&r->tokens, vt_tokenizer_bos(t), err);
+    if (st == VT_OK) st = vt_tokenizer_encode(t, vt_buffer_slice(&r->prompt), &r->tokens, err);
+    return st;
+}
+
+static json_t *result_json(run_state *r, const vt_generate_result *g)
+{
+    json_t *usage =
+        json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)g->n_prompt, "completion_tokens",
+                  (json_int_t)g->n_generated, "cached_tokens", (json_int_t)g->n_cached);
+    json_t *timings =
+        json_pack("{s:f, s:f, s:f}", "load", r->model.load_seconds, "prefill_tps",
+                  vt_generate_prefill_rate(g), "decode_tps", vt_generate_decode_rate(g));
+    json_t *out =
+        json_pack("{s:o, s:s, s:o, s:o, s:I}", "text", vt_json_string(vt_buffer_slice(&r->text)),
+                  "finish_reason", vt_end_text(g->end), "usage", usage, "timings", timings, "seed",
+                  (json_int_t)r->sampling.seed);
+    if (out == NULL) return NULL;
+    if (r->reasoning.len > 0)
+        json_object_set_new(out, "reasoning", vt_json_string(vt_buffer_slice(&r->reasoning)));
+    if (r->logprobs != NULL) json_object_set(out, "logprobs", r->logprobs);
+    if (r->model.entry.digest[0] != '\0')
+        json_object_set_new(out, "model", json_string(r->model.entry.digest));
+    return out;
+}
+
+static int answer(run_state *r)
+{
+    vt_err err = {0};
+    vt_generate_result result = {0};
+    vt_cli_turn turn = {
+        .model = &r->model,
+        .sampling = &r->sampling,
+        .format = r->conversation != NULL ? &r->format : NULL,
+        .conversation = r->conversation,
+        .tokens = &r->tokens,
+        .n_logprobs = (uint32_t)vt_args_int(r->args, "logprobs"),
+        .logprobs = r->logprobs,
+        .on_text = on_text,
+        .on_reasoning = on_reasoning,
+        .ctx = r,
+    };
+    r->ends_line = true;
+    vt_status st = vt_cli_turn_run(&turn, &result, &err);
+    if (!r->as_json && !r->ends_line) putchar('\n');
+    if (st != VT_OK)
+        return vt_cli_fail(&err, st == VT_ELIMIT ? "--ctx sets how many tokens it may hold" : NULL);
+    int code = VT_EXIT_OK;
+    if (r->as_json && (r->text.failed || r->reasoning.failed)) return vt_cli_print_json(NULL);
+    if (r->as_json) code = vt_cli_print_json(result_json(r, &result));
+    fflush(stdout);
+    vt_cli_note_cut(&r->model, &result);
+    return result.end == VT_END_CANCELLED ? VT_EXIT_INTERRUPTED : code;
+}
+
+static int run_loaded(run_state *r)
+{
+    vt_err err = {0};
+    const vt_model *model = vt_engine_model(r->model.engine);
+    if (vt_engine_tokenizer(r->model.engine) == NULL) {
+        vt_fail(&err, VT_EUNSUPPORTED, "%.200s has no tokenizer", r->model.entry.path);
+        return vt_cli_fail(&err, "'vetro logits' works on token ids");
+    }
+    int code = vt_cli_read_sampling(r->args, &r->model.entry, vt_model_gguf(model), &r->sampling);
+    if (code != VT_EXIT_OK) return code;
+    vt_status st = vt_args_flag(r->args, "raw") ? build_raw(r, &err) : build_chat(r, &err);
+    if (st != VT_OK)
+        return vt_cli_fail(&err, st == VT_EUNSUPPORTED
+                                     ? "--format names the prompt format, --raw uses none"
+                                     : NULL);
+    return answer(r);
+}
+
+static int run_run(const vt_args *args)
+{
+    run_state r = {.args = args,
+                   .as_json = vt_args_flag(args, "json"),
+                   .shows_reasoning = vt_args_flag(args, "reasoning")};
+    int code = check_usage(args);
+    if (code != VT_EXIT_OK) return code;
+    vt_buffer_init(&r.prompt, MAX_PROMPT);
+    vt_buffer_init(&r.text, MAX_PROMPT);
+    vt_buffer_init(&r.reasoning, MAX_PROMPT);
+    if (vt_args_int(args, "logprobs") > 0) r.logprobs = json_array();
+    code = read_prompt(&r);
+    if (code == VT_EXIT_OK) {
+        code = vt_cli_open_model(args, vt_args_operand(args, 0), NULL, &r.model);
+        if (code == VT_EXIT_OK) code = run_loaded(&r);
+    }
+    json_decref(r.logprobs);
+    vt_conversation_free(r.conversation);
+    vt_tokens_deinit(&r.tokens);
+    vt_buffer_deinit(&r.prompt);
+    vt_buffer_deinit(&r.text);
+    vt_buffer_deinit(&r.reasoning);
+    vt_cli_close_model(&r.model);
+    return code;
+}
+
+static const vt_option options[] = {
+    {.name = "raw", .help = "no prompt format: continue the text as it is"},
+    {.name = "system", .argument = "TEXT", .kind = VT_OPTION_TEXT, .help = "the system message"},
+    {.name = "format",
+     .argument = "NAME",
+     .kind = VT_OPTION_TEXT,
+     .help = "the prompt format: harmony, chatml, llama3 (else recognised)"},
+    {.name = "effort",
+     .argument = "LEVEL",
+     .kind = VT_OPTION_CHOICE,
+     .choices = "default|low|medium|high",
+     .standard = "default",
+     .help = "how much a reasoning model thinks"},
+    {.name = "date",
+     .argument = "YYYY-MM-DD",
+     .kind = VT_OPTION_TEXT,
+     .help = "the date that the prompt names (else today)"},
+    {.name = "reasoning", .help = "show the model's reasoning, on standard error"},
+    {.name = "schema",
+     .argument = "FILE",
+     .kind = VT_OPTION_TEXT,
+     .help = "answers that follow a JSON schema: not supported in this version"},
+    {.name = "logprobs",
+     .argument = "K",
+     .kind = VT_OPTION_INT,
+     .max = VT_LOGPROBS_MAX,
+     .help = "with --json: each token's log-probability, and those of the K likeliest"},
+    {.name = "json", .help = "print the result as JSON, at the end"},
+    {0},
+};
+
+const vt_command vt_command_run = {
+    .name = "run",
+    .summary = "one answer to one prompt",
+    .usage = "[OPTION]... MODEL [PROMPT]",
+    .description = "PROMPT, or standard input, is given to the model in the prompt format it was "
+                   "trained on; the answer streams to standard output. Sampling is as the model's "
+                   "publisher says ('vetro show') unless options say otherwise. Ctrl-C ends it.",
+    .examples = "vetro run qwen2.5-coder-1.5b \"Write a C function that reverses a list.\"\n"
+                "vetro run smollm2-135m --raw \"Once upon a time\" -n 50 --temperature 0\n"
+                "git diff | vetro run qwen2.5-coder-1.5b --system \"Review this change.\"\n"
+                "vetro run ./model.gguf \"Hello\" --json --logprobs 5 --seed 1\n",
+    .options = options,
+    .shared = vt_cli_model_options,
+    .sampling = vt_cli_sampling_options,
+    .min_operands = 1,
+    .max_operands = 2,
+    .run = run_run,
+};

@@ -1,0 +1,86 @@
+/* kv.c -- see kv.h. */
+#include "engine/kv.h"
+
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+
+enum { PAGE = 4096 };
+
+static uint32_t tiles(uint32_t n_positions)
+{
+    return n_positions / VT_KEY_TILE + (n_positions % VT_KEY_TILE != 0);
+}
+
+static uint32_t slots_of(const vt_layer *l, uint32_t n_ctx, uint32_t n_step)
+{
+    uint32_t all = tiles(n_ctx);
+    if (l->window == 0 || l->window >= n_ctx) return all;
+    /* the step's own tiles, the window before its first token, and one for misalignment at each end
+     */
+    uint32_t ring = tiles(l->window) + tiles(n_step) + 2;
+    return ring < all ? ring : all;
+}
+
+vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx, uint32_t n_step,
+                     bool is_f32, vt_err *err)
+{
+    const vt_hyper *h = &m->hyper;
+    const uint64_t tile_bytes =
+        (uint64_t)VT_KEY_TILE * h->head_dim * h->n_heads_kv * (is_f32 ? 4 : 2);
+    *kv = (vt_kv_memory){.n_layers = h->n_layers};
+    kv->view.is_f32 = is_f32;
+    kv->view.layers = vt_calloc(h->n_layers, sizeof *kv->view.layers);
+    if (kv->view.layers == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    uint64_t total = 0;
+    bool fits = true;
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        uint64_t bytes = 0;
+        kv->view.layers[i].n_slots = slots_of(&m->layers[i], n_ctx, n_step);
+        fits = fits && vt_mul_u64(tile_bytes, kv->view.layers[i].n_slots, &bytes) &&
+               vt_align_u64(bytes, PAGE, &bytes) && vt_mul_u64(bytes, 2, &bytes) &&
+               vt_add_u64(total, bytes, &total);
+    }
+    void *memory = MAP_FAILED;
+    if (fits && total <= SIZE_MAX)
+        memory = mmap(NULL, total, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        vt_kv_deinit(kv);
+        return vt_fail(err, VT_ENOMEM,
+                       "cannot reserve %.2f GiB for the KV cache of %u tokens: use a smaller --ctx",
+                       (double)total / 0x1p30, n_ctx);
+    }
+    (void)madvise(memory, total, MADV_HUGEPAGE); /* advice only */
+    kv->memory = memory;
+    kv->n_bytes = total;
+    uint8_t *at = memory;
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        uint64_t bytes = (tile_bytes * kv->view.layers[i].n_slots + PAGE - 1) / PAGE * PAGE;
+        kv->view.layers[i].k = at;
+        kv->view.layers[i].v = at + bytes;
+        at += 2 * bytes;
+    }
+    return VT_OK;
+}
+
+void vt_kv_deinit(vt_kv_memory *kv)
+{
+    if (kv->memory != NULL) munmap(kv->memory, kv->n_bytes);
+    vt_free(kv->view.layers);
+    *kv = (vt_kv_memory){0};
+}
+
+bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from, uint32_t high)
+{
+    if (high == 0) return true;
+    const uint32_t last_tile = (high - 1) / VT_KEY_TILE;
+    for (uint32_t i = 0; i < kv->n_layers; i++) {
+        const uint32_t window = m->layers[i].window, n_slots = kv->view.layers[i].n_slots;
+        if (window == 0 || last_tile < n_slots) continue; /* nothing was overwritten yet */
+        const uint32_t first_seen = from + 1 > window ? from + 1 - window : 0;
+        if (first_seen / VT_KEY_TILE + n_slots <= last_tile) return false;
+    }
+    return true;
+}

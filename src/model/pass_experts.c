@@ -1,0 +1,192 @@
+/* pass_experts.c -- a mixture of experts: route, group the tokens by expert, run each expert on its
+ * tokens, add up.
+ *
+ * A slot is one (token, rank) pair; slots are sorted by expert so that each expert's inputs are
+ * neighbours and its weights are read once per pass. Outputs are added per token in rank order
+ * (rule 10), whatever the grouping. */
+#include "model/pass_scratch.h"
+
+#include "kernels/math.h"
+
+enum { MAX_USED = 32 };
+
+/* The `used` largest logits of a token in order, ties to the lower index, and their softmax. */
+static void choose(const float *logits, uint32_t n_experts, uint32_t used, uint32_t *chosen,
+                   float *weight)
+{
+    uint32_t n = 0;
+    for (uint32_t e = 0; e < n_experts; e++) {
+        uint32_t at = n < used ? n : used;
+        while (at > 0 && logits[e] > logits[chosen[at - 1]]) at--;
+        if (at == used) continue;
+        for (uint32_t i = n < used ? n++ : used - 1; i > at; i--) chosen[i] = chosen[i - 1];
+        chosen[at] = e;
+    }
+    float sum = 0.0f;
+    for (uint32_t r = 0; r < used; r++) {
+        weight[r] = vt_expf(logits[chosen[r]] - logits[chosen[0]]);
+        sum += weight[r];
+    }
+    for (uint32_t r = 0; r < used; r++) weight[r] /= sum;
+}
+
+static void route(vt_pass *p, const vt_layer *l, const float *x)
+{
+    const vt_hyper *h = &p->model->hyper;
+    vt_pass_scratch *s = p->scratch;
+    const uint32_t used = h->n_experts_used;
+    vt_pass_linear(p, x,
+                   &(vt_linear){.matrix = &l->router,
+                                .bias = l->router_bias,
+                                .y = s->router,
+                                .stride = s->router_stride},
+                   1);
+    if (!vt__pass_ok(p)) return;
+    uint32_t *begin = s->expert_begin;
+    memset(begin, 0, ((size_t)h->n_experts + 1) * sizeof *begin);
+    for (uint32_t t = 0; t < p->n_tokens; t++) {
+        choose(s->router + (size_t)t * s->router_stride, h->n_experts, used, s->chosen + t * used,
+               s->chosen_weight + t * used);
+        for (uint32_t r = 0; r < used; r++) begin[s->chosen[t * used + r] + 1]++;
+    }
+    for (uint32_t e = 0; e < h->n_experts; e++) begin[e + 1] += begin[e];
+    /* begin[e] is moved to the end of e while slots are dealt, then back */
+    for (uint32_t i = 0; i < p->n_tokens * used; i++) {
+        uint32_t slot = begin[s->chosen[i]]++;
+        s->slot_of[i] = slot;
+        s->token_of[slot] = i / used;
+    }
+    for (uint32_t e = h->n_experts; e > 0; e--) begin[e] = begin[e - 1];
+    begin[0] = 0;
+}
+
+typedef struct {
+    vt_pass *p;
+    const vt_layer *layer;
+    const vt_experts_options *options;
+    const float *x;
+    float *hidden;
+    vt_activations a[2];
+    const vt_matrix *m[2];
+    const float *bias[2];
+    float *y[2];
+    vt_tile_fn *tile[2];
+    uint32_t n_outs;
+    uint32_t tiles_per_task, tasks_per_expert;
+} expert_job;
+
+/* A stretch of tiles of one expert, for all its slots. */
+static void expert_task(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const expert_job *job = ctx;
+    const uint32_t e = (uint32_t)i_task / job->tasks_per_expert,
+                   i = (uint32_t)i_task % job->tasks_per_expert;
+    const uint32_t first = job->p->scratch->expert_begin[e],
+                   n = job->p->scratch->expert_begin[e + 1] - first;
+    if (n == 0) return;
+    const uint32_t n_rows = job->m[0]->n_rows, n_tiles = vt_tiles_of(n_rows);
+    const uint32_t block = vt__pass_token_block(job->m[0]->n_cols);
+    for (uint32_t o = 0; o < job->n_outs; o++) {
+        const vt_matrix *m = job->m[o];
+        const size_t tile_bytes = vt_tile_bytes(m->format, m->n_cols);
+        const uint8_t *tiles = m->tiles + (size_t)e * n_tiles * tile_bytes;
+        const float *bias = job->bias[o] + (size_t)e * n_rows;
+        for (uint32_t t0 = 0; t0 < n; t0 += block) {
+            const uint32_t n_tokens = n - t0 < block ? n - t0 : block;
+            for (uint32_t tile = i * job->tiles_per_task;
+                 tile < (i + 1) * job->tiles_per_task && tile < n_tiles; tile++) {
+                float *y = job->y[o] + (size_t)(first + t0) * n_rows + (size_t)tile * VT_TILE_ROWS;
+                job->tile[o](tiles + tile * tile_bytes, &job->a[o], first + t0, n_tokens, y,
+                             n_rows);
+                for (uint32_t t = 0; t < n_tokens; t++)
+                    job->p->kernels->add(y + (size_t)t * n_rows, bias + (size_t)tile * VT_TILE_ROWS,
+                                         VT_TILE_ROWS);
+            }
+        }
+    }
+}
+
+static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
+{
+    vt_pass *p = job->p;
+    const vt_matrix *m = job->m[0];
+    for (uint32_t o = 0; o < job->n_outs; o++) {
+        job->a[o] = vt__pass_activations(p, x, n_slots, m->n_cols, job->m[o]->format);
+        job->tile[o] = p->kernels->tile(job->m[o]->format);
+    }
+    if (!vt__pass_ok(p)) return;
+    const uint32_t n_tiles = vt_tiles_of(m->n_rows);
+    job->tiles_per_task = n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * 4);
+    if (job->tiles_per_task == 0) job->tiles_per_task = 1;
+    job->tasks_per_expert = (n_tiles + job->tiles_per_task - 1) / job->tiles_per_task;
+    vt_pool_run(p->pool, expert_task, job,
+                (int)(p->model->hyper.n_experts * job->tasks_per_expert));
+}
+
+static void gather_slot(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const expert_job *job = ctx;
+    const uint32_t n_embd = job->p->model->hyper.n_embd;
+    const vt_pass_scratch *s = job->p->scratch;
+    memcpy(s->gathered + (size_t)i_task * n_embd, job->x + (size_t)s->token_of[i_task] * n_embd,
+           n_embd * sizeof(float));
+}
+
+static void activate_slot(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const expert_job *job = ctx;
+    const uint32_t n_ff = job->p->model->hyper.n_ff;
+    float *gate = job->p->gate + (size_t)i_task * n_ff;
+    job->p->kernels->swiglu_clamped(gate, job->p->up + (size_t)i_task * n_ff, n_ff,
+                                    job->options->swiglu_alpha, job->options->swiglu_limit, gate);
+}
+
+/* One token: its experts' outputs in rank order, then the residual. */
+static void collect_token(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const expert_job *job = ctx;
+    const vt_hyper *h = &job->p->model->hyper;
+    const vt_pass_scratch *s = job->p->scratch;
+    float *sum = s->gathered + (size_t)i_task * h->n_embd; /* free by now */
+    memset(sum, 0, h->n_embd * sizeof *sum);
+    for (uint32_t r = 0; r < h->n_experts_used; r++) {
+        const uint32_t i = (uint32_t)i_task * h->n_experts_used + r;
+        job->p->kernels->add_scaled(sum, s->expert_out + (size_t)s->slot_of[i] * h->n_embd,
+                                    s->chosen_weight[i], h->n_embd);
+    }
+    job->p->kernels->add(job->hidden + (size_t)i_task * h->n_embd, sum, h->n_embd);
+}
+
+void vt_pass_experts(vt_pass *p, const vt_layer *l, const float *x,
+                     const vt_experts_options *options, float *hidden)
+{
+    if (!vt__pass_ok(p)) return;
+    const vt_hyper *h = &p->model->hyper;
+    const uint32_t n_slots = p->n_tokens * h->n_experts_used;
+    route(p, l, x);
+    if (!vt__pass_ok(p)) return;
+    expert_job job = {.p = p,
+                      .layer = l,
+                      .options = options,
+                      .x = x,
+                      .hidden = hidden,
+                      .n_outs = 2,
+                      .m = {&l->gate, &l->up},
+                      .bias = {l->gate_bias, l->up_bias},
+                      .y = {p->gate, p->up}};
+    vt_pool_run(p->pool, gather_slot, &job, (int)n_slots);
+    run_experts(&job, p->scratch->gathered, n_slots);
+    if (!vt__pass_ok(p)) return;
+    vt_pool_run(p->pool, activate_slot, &job, (int)n_slots);
+    job.n_outs = 1;
+    job.m[0] = &l->down;
+    job.bias[0] = l->down_bias;
+    job.y[0] = p->scratch->expert_out;
+    run_experts(&job, p->gate, n_slots);
+    if (!vt__pass_ok(p)) return;
+    vt_pool_run(p->pool, collect_token, &job, (int)p->n_tokens);
+}

@@ -1,0 +1,166 @@
+/* pass_linear.c -- matrix products of a pass: quantise the activations once, then hand out
+ * stretches of 16-row tiles.
+ *
+ * A task is (block of tokens, matrix, stretch of tiles). Blocks of tokens keep the activations in
+ * the L2 cache while the tiles stream past; with one token there is one block and the tiles are
+ * read once, at the speed of memory. */
+#include "model/pass_scratch.h"
+
+enum {
+    MAX_OUTS = 4,
+    L2_BUDGET = 512 << 10,
+    MAX_TOKEN_BLOCK = 512,
+    ROWS_PER_TASK = 8,    /* when quantising */
+    TASKS_PER_THREAD = 8, /* so that a slow core can take fewer */
+    EPILOGUE_TOKENS = 32,
+};
+
+uint32_t vt__pass_token_block(uint32_t n_cols)
+{
+    uint32_t n = L2_BUDGET / (n_cols + n_cols / 4) / 8 * 8;
+    return n < 8 ? 8 : n > MAX_TOKEN_BLOCK ? MAX_TOKEN_BLOCK : n;
+}
+
+/* ---- activations ---- */
+
+typedef struct {
+    const vt_kernels *kernels;
+    const float *x;
+    const vt_quantized *to;
+    uint32_t n, n_cols, block;
+    atomic_bool has_failed;
+} quantize_job;
+
+static void quantize_rows(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    quantize_job *job = ctx;
+    const uint32_t c = job->n_cols, end = ((uint32_t)i_task + 1) * ROWS_PER_TASK;
+    for (uint32_t t = (uint32_t)i_task * ROWS_PER_TASK; t < job->n && t < end; t++) {
+        const size_t row = t;
+        int16_t *sum16 = job->to->sum16 ? job->to->sum16 + row * (c / 16) : NULL;
+        if (!job->kernels->quantize(job->x + row * c, c, job->block, job->to->q + row * c,
+                                    job->to->d + row * (c / job->block), sum16,
+                                    job->to->sum32 + row * (c / 32)))
+            atomic_store(&job->has_failed, true);
+    }
+}
+
+vt_activations vt__pass_activations(vt_pass *p, const float *x, uint32_t n, uint32_t n_cols,
+                                    vt_format format)
+{
+    const uint32_t block = vt_format_by_id((uint32_t)format)->activation_len;
+    vt_activations a = {.x = x, .n_cols = n_cols};
+    if (block == 0) return a;
+    const vt_quantized *to = block == 32 ? &p->scratch->by32 : &p->scratch->by256;
+    quantize_job job = {
+        .kernels = p->kernels, .x = x, .to = to, .n = n, .n_cols = n_cols, .block = block};
+    vt_pool_run(p->pool, quantize_rows, &job, (int)((n + ROWS_PER_TASK - 1) / ROWS_PER_TASK));
+    if (atomic_load(&job.has_failed))
+        vt__pass_fail(
+            p, VT_EINPUT,
+            "non-finite activation in layer %u: the weights are broken or do not fit the model",
+            p->scratch->i_layer);
+    a.q = to->q;
+    a.d = to->d;
+    a.sum16 = to->sum16;
+    a.sum32 = to->sum32;
+    return a;
+}
+
+/* ---- products ---- */
+
+typedef struct {
+    vt_pass *p;
+    const vt_linear *outs;
+    vt_activations a[MAX_OUTS];
+    vt_tile_fn *tile[MAX_OUTS];
+    uint32_t first_task[MAX_OUTS + 1]; /* of one token block */
+    uint32_t tiles_per_task;
+    uint32_t token_block;
+    uint32_t n_tasks; /* of one token block */
+} linear_job;
+
+/* One tile for some tokens: y = W x, then the bias, then the residual. */
+static void finish_tile(const vt_linear *o, const float *sums, uint32_t first_token,
+                        uint32_t n_tokens, uint32_t first_row, uint32_t n_rows, uint32_t stride)
+{
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        float *y = o->y + (size_t)(first_token + t) * stride + first_row;
+        const float *s = sums + (size_t)t * VT_TILE_ROWS;
+        for (uint32_t r = 0; r < n_rows; r++) {
+            float v = o->bias ? s[r] + o->bias[first_row + r] : s[r];
+            y[r] = o->adds ? y[r] + v : v;
+        }
+    }
+}
+
+static void run_tile(const linear_job *job, int i_out, uint32_t i_tile, uint32_t first_token,
+                     uint32_t end_token)
+{
+    const vt_linear *o = &job->outs[i_out];
+    const vt_matrix *m = o->matrix;
+    const uint8_t *tile = m->tiles + (size_t)i_tile * vt_tile_bytes(m->format, m->n_cols);
+    const uint32_t stride = o->stride ? o->stride : m->n_rows, first_row = i_tile * VT_TILE_ROWS;
+    const bool is_whole = first_row + VT_TILE_ROWS <= m->n_rows;
+    if ((is_whole || stride >= first_row + VT_TILE_ROWS) && o->bias == NULL && !o->adds) {
+        job->tile[i_out](tile, &job->a[i_out], first_token, end_token - first_token,
+                         o->y + (size_t)first_token * stride + first_row, stride);
+        return;
+    }
+    float sums[EPILOGUE_TOKENS * VT_TILE_ROWS];
+    for (uint32_t t = first_token; t < end_token; t += EPILOGUE_TOKENS) {
+        uint32_t n = end_token - t < EPILOGUE_TOKENS ? end_token - t : EPILOGUE_TOKENS;
+        job->tile[i_out](tile, &job->a[i_out], t, n, sums, VT_TILE_ROWS);
+        finish_tile(o, sums, t, n, first_row, is_whole ? VT_TILE_ROWS : m->n_rows - first_row,
+                    stride);
+    }
+}
+
+static void linear_task(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const linear_job *job = ctx;
+    const uint32_t i_block = (uint32_t)i_task / job->n_tasks, i = (uint32_t)i_task % job->n_tasks;
+    const uint32_t first_token = i_block * job->token_block;
+    uint32_t end_token = first_token + job->token_block;
+    if (end_token > job->p->n_tokens) end_token = job->p->n_tokens;
+    int i_out = 0;
+    while (i >= job->first_task[i_out + 1]) i_out++;
+    const uint32_t n_tiles = vt_tiles_of(job->outs[i_out].matrix->n_rows);
+    uint32_t tile = (i - job->first_task[i_out]) * job->tiles_per_task,
+             end = tile + job->tiles_per_task;
+    if (end > n_tiles) end = n_tiles;
+    for (; tile < end; tile++) run_tile(job, i_out, tile, first_token, end_token);
+}
+
+void vt_pass_linear(vt_pass *p, const float *x, const vt_linear *outs, int n_outs)
+{
+    if (!vt__pass_ok(p)) return;
+    VT_CHECK(n_outs >= 1 && n_outs <= MAX_OUTS);
+    linear_job job = {.p = p, .outs = outs};
+    uint32_t n_tiles = 0;
+    for (int i = 0; i < n_outs; i++) {
+        const vt_matrix *m = outs[i].matrix;
+        uint32_t block = vt_format_by_id((uint32_t)m->format)->activation_len;
+        int same = 0; /* an earlier matrix with activations of the same kind */
+        while (same < i &&
+               vt_format_by_id((uint32_t)outs[same].matrix->format)->activation_len != block)
+            same++;
+        job.a[i] =
+            same < i ? job.a[same] : vt__pass_activations(p, x, p->n_tokens, m->n_cols, m->format);
+        job.tile[i] = p->kernels->tile(m->format);
+        n_tiles += vt_tiles_of(m->n_rows);
+    }
+    if (!vt__pass_ok(p)) return;
+    job.token_block = vt__pass_token_block(outs[0].matrix->n_cols);
+    job.tiles_per_task = n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * TASKS_PER_THREAD);
+    if (job.tiles_per_task == 0) job.tiles_per_task = 1;
+    for (int i = 0; i < n_outs; i++)
+        job.first_task[i + 1] =
+            job.first_task[i] +
+            (vt_tiles_of(outs[i].matrix->n_rows) + job.tiles_per_task - 1) / job.tiles_per_task;
+    job.n_tasks = job.first_task[n_outs];
+    uint32_t n_blocks = (p->n_tokens + job.token_block - 1) / job.token_block;
+    vt_pool_run(p->pool, linear_task, &job, (int)(n_blocks * job.n_tasks));
+}

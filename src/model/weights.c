@@ -1,0 +1,406 @@
+/* weights.c -- see weights.h. */
+#include "model/weights.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "kernels/math.h"
+
+enum {
+    MAX_BINDINGS = 1 << 16,
+    MAX_ROWS = 1 << 26,
+    CHUNK_BYTES = 1 << 20, /* read and packed in one piece, at least one tile */
+    HUGE_PAGE = 2 << 20,
+};
+
+/* One tensor on its way to memory. */
+typedef struct {
+    const vt_gguf_tensor *tensor;
+    const vt_format_info *format;
+    vt_matrix *matrix; /* one of these two */
+    const float **vector;
+    uint64_t at; /* in the region */
+    uint32_t n_stack, n_rows, n_cols;
+} binding;
+
+/* A stretch of tiles of one matrix, or a whole vector: the unit of work of a thread. */
+typedef struct {
+    uint32_t i_binding;
+    uint32_t i_stack;
+    uint32_t first_tile;
+    uint32_t n_tiles;
+} chunk;
+
+struct vt_weights {
+    const vt_gguf *gguf;
+    binding *bindings;
+    size_t n_bindings, cap_bindings;
+    chunk *chunks;
+    size_t n_chunks, cap_chunks;
+    uint8_t *region;
+    uint64_t n_bytes; /* of the region */
+    vt_err error;     /* sticky; code VT_OK while there is none */
+};
+
+vt_status vt_weights_new(const vt_gguf *gguf, vt_weights **out, vt_err *err)
+{
+    vt_weights *w = vt_calloc(1, sizeof *w);
+    if (w == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    w->gguf = gguf;
+    *out = w;
+    return VT_OK;
+}
+
+void vt_weights_free(vt_weights *w)
+{
+    if (w == NULL) return;
+    if (w->region != NULL) munmap(w->region, w->n_bytes);
+    vt_free(w->bindings);
+    vt_free(w->chunks);
+    vt_free(w);
+}
+
+vt_status vt_weights_status(const vt_weights *w, vt_err *err)
+{
+    if (w->error.code != VT_OK && err != NULL) *err = w->error;
+    return w->error.code;
+}
+
+static vt_slice tensor_name(char *buffer, size_t size, const char *pattern, uint32_t layer,
+                            const char *suffix)
+{
+    /* The pattern has at most one %u; it is written by the families, never by a file. */
+    int n = 0;
+    const char *mark = strstr(pattern, "%u");
+    if (mark == NULL) n = snprintf(buffer, size, "%s%s", pattern, suffix);
+    else
+        n = snprintf(buffer, size, "%.*s%u%s%s", (int)(mark - pattern), pattern, layer, mark + 2,
+                     suffix);
+    return vt_slice_of(buffer, n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1);
+}
+
+bool vt_weights_has(const vt_weights *w, const char *pattern, uint32_t layer, const char *suffix)
+{
+    char name[128];
+    return vt_gguf_find_tensor(w->gguf, tensor_name(name, sizeof name, pattern, layer, suffix)) !=
+           NULL;
+}
+
+/* "4096 x 1536" as the file would write it */
+static void write_dims(char *out, size_t size, const uint64_t *dims, uint32_t n_dims)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < n_dims && used < size; i++) {
+        int n = snprintf(out + used, size - used, "%s%llu", i ? " x " : "",
+                         (unsigned long long)dims[i]);
+        if (n < 0) return;
+        used += (size_t)n;
+    }
+}
+
+static bool same_dims(const vt_gguf_tensor *t, const uint64_t *dims, uint32_t n_dims)
+{
+    for (uint32_t i = 0; i < VT_GGUF_MAX_DIMS; i++)
+        if (t->dims[i] != (i < n_dims ? dims[i] : 1)) return false;
+    return true;
+}
+
+/* Find the tensor, check its shape, and reserve its place. NULL after a failure (now or before). */
+static binding *bind(vt_weights *w, vt_slice name, const uint64_t *dims, uint32_t n_dims)
+{
+    if (w->error.code != VT_OK) return NULL;
+    const vt_gguf_tensor *t = vt_gguf_find_tensor(w->gguf, name);
+    char want[96], has[96];
+    if (t == NULL) {
+        vt_fail(&w->error, VT_EINPUT, "tensor %.*s is missing from the file", VT_ARG(name));
+        return NULL;
+    }
+    if (dims != NULL && !same_dims(t, dims, n_dims)) {
+        write_dims(want, sizeof want, dims, n_dims);
+        write_dims(has, sizeof has, t->dims, t->n_dims);
+        vt_fail(&w->error, VT_EINPUT, "tensor %.*s is %s, but the hyper-parameters ask for %s",
+                VT_ARG(name), has, want);
+        return NULL;
+    }
+    const vt_format_info *format = vt_format_by_id(t->format_id);
+    if (format == NULL) {
+        vt_fail(&w->error, VT_EUNSUPPORTED,
+                "tensor %.*s has number format %u, which vetro does not know (it knows F32 F16 "
+                "BF16 Q8_0 Q4_0 Q4_1 Q5_0 "
+                "Q4_K Q5_K Q6_K MXFP4)",
+                VT_ARG(name), t->format_id);
+        return NULL;
+    }
+    if (!vt_grow((void **)&w->bindings, &w->cap_bindings, w->n_bindings + 1, sizeof *w->bindings,
+                 MAX_BINDINGS)) {
+        vt_fail(&w->error, VT_ENOMEM, "out of memory");
+        return NULL;
+    }
+    binding *b = &w->bindings[w->n_bindings++];
+    *b = (binding){.tensor = t, .format = format, .at = w->n_bytes};
+    return b;
+}
+
+static void reserve(vt_weights *w, binding *b, uint64_t bytes)
+{
+    uint64_t end;
+    if (!vt_add_u64(w->n_bytes, bytes, &end) || !vt_align_u64(end, VT_TILE_ALIGN, &end))
+        vt_fail(&w->error, VT_ELIMIT, "tensor %.*s is too large", VT_ARG(b->tensor->name));
+    else w->n_bytes = end;
+}
+
+void vt_weights_stack(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_stack,
+                      uint32_t n_rows, uint32_t n_cols, vt_matrix *out)
+{
+    char name[128];
+    const uint64_t dims[3] = {n_cols, n_rows, n_stack};
+    binding *b = bind(w, tensor_name(name, sizeof name, pattern, layer, ".weight"), dims,
+                      n_stack == 1 ? 2 : 3);
+    if (b == NULL) return;
+    if (n_rows == 0 || n_rows > MAX_ROWS || n_cols == 0 || n_cols % b->format->block_len != 0) {
+        vt_fail(&w->error, VT_EINPUT,
+                "tensor %s: %u columns are no multiple of %u, the block of %s", name, n_cols,
+                b->format->block_len, b->format->name);
+        return;
+    }
+    b->matrix = out;
+    b->n_stack = n_stack;
+    b->n_rows = n_rows;
+    b->n_cols = n_cols;
+    uint64_t bytes;
+    if (!vt_mul_u64(vt_tile_bytes(b->format->id, n_cols), (uint64_t)vt_tiles_of(n_rows) * n_stack,
+                    &bytes))
+        bytes = UINT64_MAX;
+    reserve(w, b, bytes);
+}
+
+void vt_weights_matrix(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_rows,
+                       uint32_t n_cols, vt_matrix *out)
+{
+    vt_weights_stack(w, pattern, layer, 1, n_rows, n_cols, out);
+}
+
+void vt_weights_vector(vt_weights *w, const char *pattern, uint32_t layer, const char *suffix,
+                       uint32_t n, const float **out)
+{
+    char name[128];
+    binding *b = bind(w, tensor_name(name, sizeof name, pattern, layer, suffix), NULL, 0);
+    if (b == NULL) return;
+    const uint64_t *d = b->tensor->dims;
+    uint64_t n_values; /* the reader has checked the product for overflow */
+    if (!vt_mul_u64(d[0] * d[1], d[2] * d[3], &n_values) || n_values != n ||
+        b->format->block_len != 1) {
+        char has[96];
+        write_dims(has, sizeof has, d, b->tensor->n_dims);
+        vt_fail(&w->error, VT_EINPUT, "tensor %s is %s %s, not %u values of F32, F16 or BF16", name,
+                has, b->format->name, n);
+        return;
+    }
+    b->vector = out;
+    b->n_stack = 1;
+    b->n_rows = 1;
+    b->n_cols = n;
+    reserve(w, b, (uint64_t)n * sizeof(float));
+}
+
+uint64_t vt_weights_bytes(const vt_weights *w)
+{
+    return w->error.code == VT_OK ? w->n_bytes : 0;
+}
+
+void vt_weights_formats(const vt_weights *w, char *out, size_t size)
+{
+    size_t n;
+    const vt_format_info *all = vt_format_all(&n);
+    uint64_t bytes[32] = {0};
+    for (size_t i = 0; i < w->n_bindings; i++)
+        if (w->bindings[i].matrix != NULL)
+            bytes[w->bindings[i].format - all] += w->bindings[i].tensor->n_bytes;
+    size_t used = 0;
+    if (size > 0) out[0] = '\0';
+    for (;;) {
+        size_t most = 0;
+        for (size_t i = 1; i < n; i++)
+            if (bytes[i] > bytes[most]) most = i;
+        if (bytes[most] == 0 || used >= size) return;
+        int written = snprintf(out + used, size - used, "%s%s", used ? ", " : "", all[most].name);
+        used += written > 0 ? (size_t)written : 0;
+        bytes[most] = 0;
+    }
+}
+
+const vt_gguf_tensor *vt_weights_unused(const vt_weights *w, size_t *n_unused)
+{
+    const vt_gguf_tensor *first = NULL;
+    *n_unused = 0;
+    for (size_t i = 0; i < vt_gguf_n_tensors(w->gguf); i++) {
+        const vt_gguf_tensor *t = vt_gguf_tensor_at(w->gguf, i);
+        bool is_used = false;
+        for (size_t b = 0; b < w->n_bindings && !is_used; b++) is_used = w->bindings[b].tensor == t;
+        if (is_used) continue;
+        if (first == NULL) first = t;
+        ++*n_unused;
+    }
+    return first;
+}
+
+/* ---- loading ---- */
+
+static size_t row_bytes(const binding *b)
+{
+    return (size_t)(b->n_cols / b->format->block_len) * b->format->block_bytes;
+}
+
+static bool add_chunk(vt_weights *w, chunk c)
+{
+    if (!vt_grow((void **)&w->chunks, &w->cap_chunks, w->n_chunks + 1, sizeof c,
+                 SIZE_MAX / sizeof c))
+        return false;
+    w->chunks[w->n_chunks++] = c;
+    return true;
+}
+
+/* Cut everything into chunks; *buffer_bytes is the largest. */
+static bool plan_chunks(vt_weights *w, size_t *buffer_bytes)
+{
+    *buffer_bytes = CHUNK_BYTES;
+    for (uint32_t i = 0; i < w->n_bindings; i++) {
+        const binding *b = &w->bindings[i];
+        size_t tile_source = row_bytes(b) * (b->matrix ? VT_TILE_ROWS : 1);
+        if (tile_source > *buffer_bytes) *buffer_bytes = tile_source;
+        uint32_t n_tiles = b->matrix ? vt_tiles_of(b->n_rows) : 1;
+        uint32_t step = (uint32_t)(CHUNK_BYTES / tile_source);
+        if (step == 0) step = 1;
+        for (uint32_t s = 0; s < b->n_stack; s++)
+            for (uint32_t t = 0; t < n_tiles; t += step)
+                if (!add_chunk(w, (chunk){i, s, t, n_tiles - t < step ? n_tiles - t : step}))
+                    return false;
+    }
+    return true;
+}
+
+typedef struct {
+    vt_weights *w;
+    uint8_t *buffers;
+    size_t buffer_bytes;
+    const vt_progress *progress;
+    atomic_bool has_failed;
+    atomic_uint_fast64_t done;
+    double last_report; /* thread 0 only */
+    vt_err *error;      /* [n_threads] */
+} load_job;
+
+static void widen_vector(const binding *b, const uint8_t *source, float *out)
+{
+    if (b->format->id == VT_FORMAT_F32) {
+        memcpy(out, source, (size_t)b->n_cols * sizeof *out);
+        return;
+    }
+    for (uint32_t i = 0; i < b->n_cols; i++) {
+        uint16_t narrow;
+        memcpy(&narrow, source + i * sizeof narrow, sizeof narrow);
+        out[i] = b->format->id == VT_FORMAT_F16 ? vt_f16_to_f32(narrow) : vt_bf16_to_f32(narrow);
+    }
+}
+
+static void load_chunk(void *ctx, int i_task, int i_thread)
+{
+    load_job *job = ctx;
+    if (atomic_load(&job->has_failed)) return;
+    if (vt_progress_cancelled(job->progress)) {
+        vt_fail(&job->error[i_thread], VT_ECANCEL, "loading was cancelled");
+        atomic_store(&job->has_failed, true);
+        return;
+    }
+    vt_weights *w = job->w;
+    const chunk *c = &w->chunks[i_task];
+    const binding *b = &w->bindings[c->i_binding];
+    uint8_t *buffer = job->buffers + (size_t)i_thread * job->buffer_bytes;
+    uint32_t first_row = c->first_tile * VT_TILE_ROWS, n_rows = 1;
+    if (b->matrix) {
+        n_rows = c->n_tiles * VT_TILE_ROWS;
+        if (n_rows > b->n_rows - first_row) n_rows = b->n_rows - first_row;
+    }
+    size_t bytes = row_bytes(b) * n_rows;
+    uint64_t offset =
+        b->tensor->offset + ((uint64_t)c->i_stack * b->n_rows + first_row) * row_bytes(b);
+    int fd = vt_gguf_fd(w->gguf, b->tensor->i_file);
+    if (vt_file_pread(fd, buffer, bytes, offset, &job->error[i_thread]) != VT_OK) {
+        vt_fail_wrap(&job->error[i_thread], VT_EIO, "tensor %.*s", VT_ARG(b->tensor->name));
+        atomic_store(&job->has_failed, true);
+        return;
+    }
+    if (b->vector) widen_vector(b, buffer, (float *)(void *)(w->region + b->at));
+    else {
+        size_t tile_bytes = vt_tile_bytes(b->format->id, b->n_cols);
+        uint8_t *tile =
+            w->region + b->at +
+            ((uint64_t)c->i_stack * vt_tiles_of(b->n_rows) + c->first_tile) * tile_bytes;
+        for (uint32_t r = 0; r < n_rows; r += VT_TILE_ROWS, tile += tile_bytes)
+            vt_tile_pack(b->format->id, buffer + r * row_bytes(b),
+                         n_rows - r < VT_TILE_ROWS ? n_rows - r : VT_TILE_ROWS, b->n_cols, tile);
+    }
+    uint64_t done = atomic_fetch_add(&job->done, bytes) + bytes;
+    if (i_thread == 0 && vt_clock_seconds() - job->last_report > 0.1) {
+        job->last_report = vt_clock_seconds();
+        vt_progress_report(job->progress, "loading the model", done, w->n_bytes);
+    }
+}
+
+static vt_status map_region(vt_weights *w, vt_err *err)
+{
+    /* Rounded up to whole huge pages so that the last tiles get one too. */
+    if (!vt_align_u64(w->n_bytes, HUGE_PAGE, &w->n_bytes))
+        return vt_fail(err, VT_ELIMIT, "the model is too large");
+    void *p = mmap(NULL, w->n_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return vt_fail_errno(err, VT_ENOMEM, "cannot reserve %.2f GiB for the weights",
+                             (double)w->n_bytes / 0x1p30);
+    w->region = p;
+    (void)madvise(p, w->n_bytes, MADV_HUGEPAGE); /* advice only */
+    return VT_OK;
+}
+
+vt_status vt_weights_load(vt_weights *w, vt_pool *pool, const vt_progress *progress, vt_err *err)
+{
+    if (w->error.code != VT_OK) return vt_weights_status(w, err);
+    const int n_threads = vt_pool_n_threads(pool);
+    load_job job = {.w = w, .progress = progress};
+    vt_status st = VT_OK;
+    if (!plan_chunks(w, &job.buffer_bytes) || w->n_chunks > INT32_MAX)
+        return vt_fail(err, VT_ENOMEM, "out of memory");
+    job.buffers = vt_alloc((size_t)n_threads * job.buffer_bytes);
+    job.error = vt_calloc((size_t)n_threads, sizeof *job.error);
+    if (job.buffers == NULL || job.error == NULL) {
+        st = vt_fail(err, VT_ENOMEM, "out of memory");
+        goto out;
+    }
+    st = map_region(w, err);
+    if (st != VT_OK) goto out;
+    vt_pool_run(pool, load_chunk, &job, (int)w->n_chunks);
+    for (int i = 0; i < n_threads && st == VT_OK; i++) {
+        st = job.error[i].code;
+        if (st != VT_OK && err != NULL) *err = job.error[i];
+    }
+    if (st != VT_OK) goto out;
+    for (size_t i = 0; i < w->n_bindings; i++) {
+        const binding *b = &w->bindings[i];
+        if (b->vector) *b->vector = (const float *)(const void *)(w->region + b->at);
+        else
+            *b->matrix =
+                (vt_matrix){b->format->id, b->n_rows, b->n_cols, b->n_stack, w->region + b->at};
+    }
+
+out:
+    vt_free(job.buffers);
+    vt_free(job.error);
+    return st;
+}
