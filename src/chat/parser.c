@@ -88,10 +88,14 @@ size_t vt_parser_n_repairs(const vt_parser *p)
 vt_status vt_parser_append(const vt_parser *p, vt_conversation *c, vt_err *err)
 {
     size_t before = vt_conversation_n_items(c);
+    size_t last_call = vt_conversation_n_items(p->turn); /* text before it announces it */
+    while (last_call > 0 && vt_conversation_item(p->turn, last_call - 1)->kind != VT_ITEM_CALL)
+        last_call--;
     vt_status st = VT_OK;
     for (size_t i = 0; st == VT_OK && i < vt_conversation_n_items(p->turn); i++) {
         vt_item item = *vt_conversation_item(p->turn, i);
         item.continues = i > 0;
+        item.is_preamble = item.is_preamble || (item.kind == VT_ITEM_TEXT && i < last_call);
         item.ids = p->ranges[i].n_ids > 0 ? p->ids.ids + p->ranges[i].first_id : NULL;
         item.n_ids = p->ranges[i].n_ids;
         st = vt_conversation_add(c, &item, err);

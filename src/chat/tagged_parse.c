@@ -169,6 +169,7 @@ static vt_status bare_calls(vt_parser *p, vt_slice s, size_t n_after, size_t *n_
         while (at < s.len && memchr(" \t\r\n;,`", s.ptr[at], 7) != NULL) at++;
         if (vt_slice_starts(vt_slice_skip(s, at), VT_S("json\n"))) at += 5;
         vt_slice rest = vt_slice_skip(s, at);
+        if (rest.len == 0 && *n_read > 0) *n_read = s.len;
         if (rest.len == 0 || rest.ptr[0] != '{') break;
         json_t *object = json_loadb(rest.ptr, rest.len, JSON_DISABLE_EOF_CHECK, &why);
         vt_buffer_init(&arguments, VT_CONVERSATION_BYTES);
@@ -264,7 +265,6 @@ static bool step_text(vt_parser *p, vt_err *err, vt_status *st)
     size_t at = s->has_tools ? vt_slice_find(held(p), OPEN) : held(p).len;
     if (at < held(p).len) {
         put(p, VT_ITEM_TEXT, trim_right(vt_slice_take(held(p), at)));
-        p->is_preamble = true; /* what the user reads before the call */
         *st = end_item(p, 1, err);
         drop(p, at + OPEN.len);
         s->phase = IN_CALL;
