@@ -98,6 +98,18 @@ vt_status vt_chat_tokens(const vt_chat_format *f, const vt_conversation *c, vt_t
     return st;
 }
 
+vt_status vt_chat_constraint(const vt_chat_format *f, const vt_conversation *c, vt_constraint **out,
+                             vt_err *err)
+{
+    vt_choice choice = vt_conversation_choice(c, NULL);
+    if (f->ops->constrain != NULL) return f->ops->constrain(f, c, out, err);
+    if (choice == VT_CHOICE_REQUIRED || choice == VT_CHOICE_NAMED)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "a required tool call cannot be enforced with prompt format %s", f->name);
+    *out = NULL;
+    return VT_OK;
+}
+
 void vt__emit_control(vt_emit *e, vt_slice name)
 {
     if (e->status == VT_OK) e->status = vt_prompt_control(e->prompt, name, e->err);

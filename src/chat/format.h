@@ -16,6 +16,7 @@
 
 #include "chat/conversation.h"
 #include "chat/prompt.h"
+#include "engine/constraint.h"
 
 typedef enum {
     VT_DIALECT_PLAIN,       /* the bare format: no default system message, no tools */
@@ -66,5 +67,11 @@ VT_MUSTUSE vt_status vt_chat_render(const vt_chat_format *f, const vt_conversati
 /* Rendered and encoded, appended to `out`. */
 VT_MUSTUSE vt_status vt_chat_tokens(const vt_chat_format *f, const vt_conversation *c,
                                     vt_tokens *out, vt_err *err);
+
+/* What the sampler must keep to, so that the turn is well formed and calls only what is offered and
+ * chosen (tool_choice). *out is NULL when the format has no such constraint; VT_EUNSUPPORTED when
+ * the conversation's tool_choice would need one. The conversation is not kept. */
+VT_MUSTUSE vt_status vt_chat_constraint(const vt_chat_format *f, const vt_conversation *c,
+                                        vt_constraint **out, vt_err *err);
 
 #endif

@@ -15,6 +15,9 @@ struct vt_chat_ops {
                         vt_err *err);
     const char *stops[VT_CHAT_MAX_STOPS]; /* the first must be there, the others may */
     const struct vt_parser_ops *parser;
+    /* NULL: turns of this format are not constrained. */
+    vt_status (*constrain)(const vt_chat_format *f, const vt_conversation *c, vt_constraint **out,
+                           vt_err *err);
 };
 
 extern const vt_chat_ops vt__chat_harmony;
@@ -55,6 +58,10 @@ void vt__emit_response_form(vt_emit *e, const vt_conversation *c);
 /* `s` without white space at both ends, as Python's str.strip() (and Jinja's trim) understands it.
  */
 vt_slice vt__strip(vt_slice s);
+
+/* harmony_constrain.c */
+vt_status vt__harmony_constrain(const vt_chat_format *f, const vt_conversation *c,
+                                vt_constraint **out, vt_err *err);
 
 /* harmony_types.c: a function's parameters as TypeScript, the way gpt-oss was trained on. */
 void vt__harmony_type(const json_t *schema, int indent, vt_buffer *out);

@@ -315,4 +315,5 @@ const vt_chat_ops vt__chat_harmony = {
     .render = render,
     .stops = {"<|return|>", "<|call|>", "<|endoftext|>"},
     .parser = &vt__parser_harmony,
+    .constrain = vt__harmony_constrain,
 };

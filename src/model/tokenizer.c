@@ -124,6 +124,11 @@ bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id)
     return is_id(t, id) && t->types[id] == VT_TOKEN_CONTROL;
 }
 
+bool vt_tokenizer_is_text(const vt_tokenizer *t, int32_t id)
+{
+    return is_id(t, id) && (t->types[id] == VT_TOKEN_NORMAL || t->types[id] == VT_TOKEN_BYTE);
+}
+
 vt_slice vt_tokenizer_bytes(const vt_tokenizer *t, int32_t id)
 {
     if (!is_id(t, id)) return (vt_slice){0};

@@ -49,6 +49,8 @@ VT_MUSTUSE vt_status vt_tokenizer_encode(const vt_tokenizer *t, vt_slice text, v
  * and encoding never makes what is found here. is_control is about the special ones only. */
 int32_t vt_tokenizer_control(const vt_tokenizer *t, vt_slice name);
 bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id);
+/* An ordinary token, one that text can become: neither control nor added nor an unused row. */
+bool vt_tokenizer_is_text(const vt_tokenizer *t, int32_t id);
 
 /* The bytes a token stands for (for a control token its name); empty for an id out of range. May be
  * part of a UTF-8 character: streams hold incomplete tails back (base/utf8.h). */
