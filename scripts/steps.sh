@@ -19,5 +19,6 @@ build() {
         grep -v -E '^\[[0-9]+/[0-9]+\]|^-- ' "$log" || tail -n 40 "$log"
         exit 1
     fi
-    tail -n 1 "$log"
+    grep -A3 'warning: ' "$log" || true
+    tail -n 1 "$log" | cut -c 1-120
 }

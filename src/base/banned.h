@@ -16,13 +16,6 @@
 #include <string.h>
 #include <time.h>
 
-/* clang's fortified headers make macros of these. */
-#undef strcpy
-#undef strcat
-#undef strncpy
-#undef sprintf
-#undef vsprintf
-
 #define VT_BANNED(instead) __attribute__((unavailable("banned here: " instead)))
 
 char *strcpy(char *, const char *) VT_BANNED("use memcpy with a checked length or snprintf");

@@ -7,6 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Append ": text" to a message of n bytes, as much of it as fits. */
+static void append_reason(vt_err *err, int n, const char *text)
+{
+    if (n < 0 || (size_t)n + 3 > sizeof err->msg) return;
+    size_t room = sizeof err->msg - (size_t)n - 3;
+    size_t len = strnlen(text, room);
+    memcpy(err->msg + n, ": ", 2);
+    memcpy(err->msg + n + 2, text, len);
+    err->msg[(size_t)n + 2 + len] = '\0';
+}
+
 static void format_message(vt_err *err, vt_status code, int sys_errno, const char *fmt,
                            va_list args)
 {
@@ -14,10 +25,9 @@ static void format_message(vt_err *err, vt_status code, int sys_errno, const cha
     err->sys_errno = sys_errno;
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, args);
     if (n < 0) err->msg[0] = '\0';
-    if (sys_errno == 0 || n < 0 || (size_t)n >= sizeof err->msg) return;
+    if (sys_errno == 0) return;
     char text[96];
-    const char *reason = strerror_r(sys_errno, text, sizeof text);
-    snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", reason);
+    append_reason(err, n, strerror_r(sys_errno, text, sizeof text));
 }
 
 vt_status vt_fail(vt_err *err, vt_status code, const char *fmt, ...)
@@ -51,8 +61,7 @@ vt_status vt_fail_wrap(vt_err *err, vt_status code, const char *fmt, ...)
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, args);
     va_end(args);
     err->code = code;
-    if (n >= 0 && (size_t)n < sizeof err->msg)
-        snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", inner);
+    append_reason(err, n, inner);
     return code;
 }
 

@@ -232,6 +232,26 @@ static void test_a_megabyte_without_a_break_takes_under_a_second(void **state)
     vt_tokenizer_free(t);
 }
 
+static void test_a_word_past_the_limit_is_an_error_with_numbers(void **state)
+{
+    (void)state;
+    vt_tokenizer *t = make(VT_SPLIT_QWEN2);
+    vt_tokens got = {0};
+    vt_err err = {0};
+    size_t n = (16 << 20) + 1;
+    char *text = vt_alloc(n);
+    assert_non_null(text);
+    memset(text, 'z', n);
+    assert_int_equal(vt_tokens_push(&got, 7, NULL), VT_OK);
+    assert_int_equal(vt_tokenizer_encode(t, (vt_slice){text, n}, &got, &err), VT_ELIMIT);
+    assert_non_null(
+        strstr(err.msg, "a word of 16777217 bytes without a break, more than 16777216"));
+    assert_int_equal(got.n, 1);
+    vt_tokens_deinit(&got);
+    vt_free(text);
+    vt_tokenizer_free(t);
+}
+
 static void check_nfc(const char *text, const char *expected)
 {
     vt_buffer out;
@@ -359,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_a_byte_without_a_token_is_left_out_as_published),
         cmocka_unit_test(test_long_words_are_merged_by_the_same_rule_as_short_ones),
         cmocka_unit_test(test_a_megabyte_without_a_break_takes_under_a_second),
+        cmocka_unit_test(test_a_word_past_the_limit_is_an_error_with_numbers),
         cmocka_unit_test(test_nfc_composes_and_orders_marks),
         cmocka_unit_test(test_nfc_is_that_of_unicode_9_as_published),
         cmocka_unit_test(test_nfc_of_a_megabyte_of_unordered_marks_is_linear),
