@@ -108,16 +108,37 @@ static bool add(vt_document *doc, vt_slice text, vt_line_kind kind, int32_t head
 }
 
 /* Text with its runs of spaces collapsed. */
-static bool add_squeezed(vt_document *doc, vt_slice line, vt_line_kind kind, vt_buffer *scratch)
+static void squeeze(vt_slice line, vt_buffer *out)
 {
-    vt_buffer_clear(scratch);
+    vt_buffer_clear(out);
     vt_slice s = vt_slice_trim(line);
     for (size_t i = 0; i < s.len; i++) {
         bool is_space = s.ptr[i] == ' ' || s.ptr[i] == '\t';
-        if (is_space && scratch->len > 0 && scratch->ptr[scratch->len - 1] == ' ') continue;
-        vt_buffer_byte(scratch, is_space ? ' ' : s.ptr[i]);
+        if (is_space && out->len > 0 && out->ptr[out->len - 1] == ' ') continue;
+        vt_buffer_byte(out, is_space ? ' ' : s.ptr[i]);
     }
-    return !scratch->failed && add(doc, vt_buffer_slice(scratch), kind, -1);
+}
+
+static bool is_lower(char c)
+{
+    return (c >= 'a' && c <= 'z') || ((unsigned char)c >= 0x80);
+}
+
+/* "thermocou-" before "ple was": the rest of the word comes up to its beginning, so that it can be
+ * found. A hyphen that belongs to the word is lost with it; the typesetter's are far more common.
+ */
+static void join_hyphen(page *p, size_t i, vt_buffer *text)
+{
+    if (i + 1 >= p->n || text->len < 2 || text->ptr[text->len - 1] != '-' ||
+        !is_lower(text->ptr[text->len - 2]))
+        return;
+    vt_slice next = vt_slice_trim(p->lines[i + 1]);
+    size_t n = vt_slice_find(next, VT_S(" "));
+    if (n == next.len || !is_lower(next.ptr[0])) return;
+    text->ptr[--text->len] = '\0';
+    vt_buffer_append(text, vt_slice_take(next, n));
+    size_t indent = (size_t)(next.ptr - p->lines[i + 1].ptr);
+    p->lines[i + 1] = vt_slice_skip(p->lines[i + 1], indent + n);
 }
 
 static bool is_numbered_heading(vt_slice s)
@@ -129,21 +150,53 @@ static bool is_numbered_heading(vt_slice s)
     return k > 0 && k + 1 < s.len && s.ptr[k] == ' ' && s.ptr[k + 1] >= 'A' && s.ptr[k + 1] <= 'Z';
 }
 
-/* A short line of its own that doesn't end like a sentence and isn't alone on its page: numbered,
- * or in capitals, or a first line before a longer text. */
-static bool is_heading(const page *p, size_t i)
+static bool is_blank(const page *p, size_t i)
+{
+    return i >= p->n || vt_slice_trim(p->lines[i]).len == 0;
+}
+
+/* A short line with a blank one before it that doesn't end like a sentence. */
+static bool is_short_line(const page *p, size_t i)
 {
     vt_slice s = vt_slice_trim(p->lines[i]);
-    bool blank_before = i == 0 || vt_slice_trim(p->lines[i - 1]).len == 0;
-    bool blank_after = i + 1 < p->n && vt_slice_trim(p->lines[i + 1]).len == 0;
-    if (!blank_before || !blank_after || s.len < 3 || s.len > 80) return false;
-    if (strchr(".,;:!?", s.ptr[s.len - 1]) != NULL) return false;
-    if (vt_layout_row(p->lines[i], NULL) != 1) return false;
-    if (is_numbered_heading(s)) return true;
+    if (s.len < 3 || s.len > 80 || (i > 0 && !is_blank(p, i - 1))) return false;
+    return strchr(".,;:!?", s.ptr[s.len - 1]) == NULL && vt_layout_row(p->lines[i], NULL) == 1;
+}
+
+static bool is_alone(const page *p, size_t i)
+{
+    vt_slice s = vt_slice_trim(p->lines[i]);
     size_t n_letters = 0;
     for (size_t k = 0; k < s.len; k++)
         n_letters += (s.ptr[k] | 32) >= 'a' && (s.ptr[k] | 32) <= 'z';
-    return n_letters * 2 > s.len && s.ptr[0] >= 'A' && s.ptr[0] <= 'Z' && n_words(s) <= 8;
+    return is_short_line(p, i) && is_blank(p, i + 1) && n_letters * 2 > s.len && s.ptr[0] >= 'A' &&
+           s.ptr[0] <= 'Z' && n_words(s) <= 8;
+}
+
+/* "3. Lathes" before its text (but "3. Close the valve" before "4. Wait" is a list), or a short
+ * line alone before text (several such lines in a row are a title page or an address). */
+static bool is_heading(const page *p, size_t i)
+{
+    if (is_short_line(p, i) && is_numbered_heading(vt_slice_trim(p->lines[i])))
+        return is_blank(p, i + 1) || !is_numbered_heading(vt_slice_trim(p->lines[i + 1]));
+    if (!is_alone(p, i)) return false;
+    size_t next = i + 1;
+    while (next < p->n && is_blank(p, next)) next++;
+    return next < p->n &&
+           (!is_alone(p, next) || is_numbered_heading(vt_slice_trim(p->lines[next])));
+}
+
+/* "12", "Page 3", "Page 3 of 9" as a page's first or last line. */
+static bool is_page_number(vt_slice line)
+{
+    vt_slice s = vt_slice_trim(line);
+    if (s.len >= 5 && strncasecmp(s.ptr, "page ", 5) == 0) s = vt_slice_skip(s, 5);
+    bool has_digit = false;
+    for (size_t i = 0; i < s.len; i++) {
+        has_digit |= s.ptr[i] >= '0' && s.ptr[i] <= '9';
+        if (memchr("0123456789/- of", s.ptr[i], 15) == NULL) return false;
+    }
+    return has_digit && s.len < 16;
 }
 
 static int heading_level(vt_slice s)
@@ -192,32 +245,46 @@ static bool add_table(vt_document *doc, const page *p, size_t first, size_t n, v
     return true;
 }
 
-static bool add_lines(vt_document *doc, const page *p, vt_buffer *scratch)
+static bool add_heading(vt_document *doc, vt_slice line, vt_buffer *scratch)
 {
+    squeeze(line, scratch);
+    return !scratch->failed && add(doc, vt_buffer_slice(scratch), VT_LINE_HEADING, -1);
+}
+
+static bool add_lines(vt_document *doc, page *p, vt_buffer *scratch)
+{
+    size_t first = 0;
+    while (is_blank(p, first) && first < p->n) first++;
     for (size_t i = 0; i < p->n; i++) {
         vt_slice line = p->lines[i];
         vt_slice s = vt_slice_trim(line);
-        size_t n = table_lines(p, i);
+        size_t n = vt_list_marker(line) > 0 ? 0 : table_lines(p, i);
         if (n > 0) {
             if (!add_table(doc, p, i, n, scratch)) return false;
             i += n - 1;
             continue;
         }
         bool is_ok;
+        if (doc->title == NULL && doc->n_pages == 1 && i == first && is_alone(p, i))
+            vt_document_set_title(doc, s);
         if (s.len == 0) {
             is_ok = add(doc, s, VT_LINE_BLANK, -1);
+        } else if ((i == first || i + 1 == p->n) && is_page_number(s)) {
+            is_ok = add(doc, s, VT_LINE_RULE, -1);
         } else if (is_heading(p, i)) {
             is_ok = vt_document_open_section(doc, heading_level(s), s, doc->n_lines) &&
-                    add_squeezed(doc, line, VT_LINE_HEADING, scratch);
+                    add_heading(doc, line, scratch);
         } else {
             bool is_item = vt_list_marker(line) > 0;
             uint8_t before = doc->n_lines > 0 ? doc->lines[doc->n_lines - 1].kind : VT_LINE_BLANK;
             bool goes_on = (before == VT_LINE_ITEM || before == VT_LINE_MORE) && line.ptr[0] == ' ';
-            is_ok = add_squeezed(doc, line,
-                                 is_item   ? VT_LINE_ITEM
-                                 : goes_on ? VT_LINE_MORE
-                                           : VT_LINE_TEXT,
-                                 scratch);
+            squeeze(line, scratch);
+            join_hyphen(p, i, scratch);
+            is_ok = !scratch->failed && add(doc, vt_buffer_slice(scratch),
+                                            is_item   ? VT_LINE_ITEM
+                                            : goes_on ? VT_LINE_MORE
+                                                      : VT_LINE_TEXT,
+                                            -1);
         }
         if (!is_ok) return false;
     }

@@ -21,12 +21,13 @@
 
 enum { MAX_TERMS = 32, MAX_PARTS = 6, CANDIDATES = 200, COMMON_MIN = 2000 };
 
-static const double K1 = 1.2;
-static const double B = 0.4;
+static const double K1 = 1.8;
+static const double B = 0.7;
 static const double CONTEXT_WEIGHT = 0.5;
 static const double NAME_WEIGHT = 0.25;
-static const double STEM_ONLY = 0.92;  /* of the score of the very word */
-static const double PAIR_BONUS = 0.15; /* of the smaller idf of two words that follow each other */
+static const double STEM_ONLY = 0.88; /* of the score of the very word */
+static const double DOCUMENT_SHARE = 0.3;
+static const double PAIR_BONUS = 0.25; /* of the smaller idf of two words that follow each other */
 
 typedef struct {
     char text[VT_WORD_MAX + 1];
@@ -56,6 +57,7 @@ typedef struct {
     size_t i_index;
     int64_t id;
     double score;
+    double gains[MAX_TERMS]; /* by term */
     vt_passage passage;
 } candidate;
 
@@ -279,7 +281,8 @@ static void count_in(const query *q, vt_slice text, double weight, counts *c)
     }
 }
 
-static double score_of(const query *q, const candidate *c)
+/* The passage's own score, 0 to 1; what each term gives to it is kept for share_documents. */
+static double score_of(const query *q, candidate *c)
 {
     counts n = {.last_term = -1};
     const vt_passage *p = &c->passage;
@@ -294,7 +297,9 @@ static double score_of(const query *q, const candidate *c)
     for (int i = 0; i < q->n_terms; i++) {
         double tf = n.tf[i];
         if (tf <= 0) continue;
-        score += q->terms[i].idf * (K1 + 1) * tf / (tf + norm) * (n.is_exact[i] ? 1 : STEM_ONLY);
+        c->gains[i] =
+            q->terms[i].idf * (K1 + 1) * tf / (tf + norm) * (n.is_exact[i] ? 1 : STEM_ONLY);
+        score += c->gains[i];
         if (i > 0 && n.is_joined[i]) {
             double a = q->terms[i - 1].idf;
             double b = q->terms[i].idf;
@@ -303,6 +308,39 @@ static double score_of(const query *q, const candidate *c)
     }
     double share = q->best > 0 ? score / q->best : 0;
     return share > 1 ? 1 : share;
+}
+
+static int by_file(const void *a, const void *b)
+{
+    const candidate *x = a;
+    const candidate *y = b;
+    int order = strcmp(x->passage.file, y->passage.file);
+    if (order != 0) return order;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* A passage counts for more in a document whose other passages have the query's other words: its
+ * score is blended with that of the document's best gain for each term. */
+static void share_documents(const query *q, candidates *all)
+{
+    if (q->best <= 0) return;
+    if (all->n > 1) qsort(all->items, all->n, sizeof *all->items, by_file);
+    for (size_t first = 0, end; first < all->n; first = end) {
+        double best[MAX_TERMS] = {0};
+        double sum = 0;
+        end = first;
+        while (end < all->n &&
+               strcmp(all->items[end].passage.file, all->items[first].passage.file) == 0) {
+            for (int i = 0; i < q->n_terms; i++)
+                if (all->items[end].gains[i] > best[i]) best[i] = all->items[end].gains[i];
+            end++;
+        }
+        for (int i = 0; i < q->n_terms; i++) sum += best[i];
+        double document = sum / q->best < 1 ? sum / q->best : 1;
+        for (size_t k = first; k < end; k++)
+            all->items[k].score =
+                (1 - DOCUMENT_SHARE) * all->items[k].score + DOCUMENT_SHARE * document;
+    }
 }
 
 static char *column(sqlite3_stmt *s, int i)
@@ -416,6 +454,7 @@ vt_status vt_search(vt_index *indexes, size_t n_indexes, vt_slice text, size_t k
         for (size_t i = 0; i < n_indexes && st == VT_OK; i++)
             st = find(&indexes[i], i, vt_buffer_slice(&match), n, &all, err);
         for (size_t i = 0; i < all.n; i++) all.items[i].score = score_of(q, &all.items[i]);
+        share_documents(q, &all);
         if (all.n > 1) qsort(all.items, all.n, sizeof *all.items, best_first);
         if (st == VT_OK) st = hand_over(&all, k, out, err);
     }

@@ -117,7 +117,7 @@ static int plain_heading_level(const vt_document *doc, size_t i)
 static size_t layout_table(const vt_document *doc, size_t i)
 {
     size_t n_cells = vt_layout_row(vt_document_line(doc, i), NULL);
-    if (n_cells < 2) return 0;
+    if (n_cells < 2 || vt_list_marker(vt_document_line(doc, i)) > 0) return 0;
     size_t n = 1;
     while (i + n < doc->n_lines && vt_layout_row(vt_document_line(doc, i + n), NULL) == n_cells)
         n++;
