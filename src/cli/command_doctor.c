@@ -192,6 +192,7 @@ static const struct {
     {"seccomp", false, check_seccomp},
     {"user namespaces", false, check_user_namespaces},
     {"bubblewrap", false, check_bubblewrap},
+    {"sandbox", false, vt_doctor_sandbox},
     {"poppler", false, check_poppler},
     {"tesseract", false, check_tesseract},
     {"fonts", false, check_fonts},

@@ -11,4 +11,7 @@ typedef struct {
     const char *remedy; /* constant; NULL when ok */
 } vt_doctor_check;
 
+/* Runs a program in the sandbox that tries to get out of it (doctor_sandbox.c). */
+void vt_doctor_sandbox(vt_doctor_check *check);
+
 #endif
