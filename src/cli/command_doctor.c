@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "base/version.h"
 #include "cli/doctor.h"
+#include "cli/models.h"
 
 enum { GIB = 1 << 30 };
 
@@ -116,6 +117,38 @@ static void check_disk(vt_doctor_check *c)
     vt_free(path);
 }
 
+static void check_models(vt_doctor_check *c)
+{
+    vt_store *store;
+    vt_store_entry *list;
+    size_t n, n_damaged = 0;
+    uint64_t n_bytes = 0;
+    char text[VT_CLI_SIZE_TEXT];
+    vt_err err;
+    if (vt_cli_open_store(&store) != VT_EXIT_OK) {
+        say(c, false, "see 'data directory'", "the store can't be opened");
+        return;
+    }
+    if (vt_store_list(store, &list, &n, &err) != VT_OK) {
+        say(c, false, "see 'data directory'", "%s", err.msg);
+        vt_store_close(store);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].problem != NULL) n_damaged++;
+        n_bytes += list[i].n_bytes;
+        vt_store_entry_deinit(&list[i]);
+    }
+    vt_free(list);
+    vt_store_close(store);
+    if (n_damaged > 0)
+        say(c, false, "'vetro list' names them; remove and pull them again", "%zu of %zu damaged",
+            n_damaged, n);
+    else
+        say(c, n > 0, "vetro pull qwen2.5-coder-1.5b", "%zu, %s", n,
+            vt_cli_size_text(n_bytes, text));
+}
+
 static void check_landlock(vt_doctor_check *c)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -184,10 +217,12 @@ static const struct {
     void (*run)(vt_doctor_check *check);
 } checks[] = {
     {"cpu", false, check_cpu},
+    {"arithmetic", true, vt_doctor_arithmetic},
     {"memory", false, check_memory},
     {"huge pages", false, check_huge_pages},
     {"data directory", true, check_data_dir},
     {"disk", false, check_disk},
+    {"models", false, check_models},
     {"landlock", false, check_landlock},
     {"seccomp", false, check_seccomp},
     {"user namespaces", false, check_user_namespaces},

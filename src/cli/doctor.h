@@ -7,11 +7,13 @@
 
 typedef struct {
     bool ok;
-    char detail[256];
+    char detail[512];
     const char *remedy; /* constant; NULL when ok */
 } vt_doctor_check;
 
 /* Runs a program in the sandbox that tries to get out of it (doctor_sandbox.c). */
 void vt_doctor_sandbox(vt_doctor_check *check);
+/* Every instruction set gives the bits that stand in doctor_arithmetic.c. */
+void vt_doctor_arithmetic(vt_doctor_check *check);
 
 #endif
