@@ -16,6 +16,7 @@
     X(perplexity) \
     X(index) \
     X(search) \
+    X(ask) \
     X(doctor) \
     X(help)
 /* clang-format on */
