@@ -14,6 +14,7 @@
     X(tokenize) \
     X(logits) \
     X(perplexity) \
+    X(bench) \
     X(index) \
     X(search) \
     X(ask) \
