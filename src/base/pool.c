@@ -1,12 +1,14 @@
 /* pool.c -- see pool.h.
  *
- * One job at a time. `job` counts jobs and is the word the sleepers wait on; `next` hands out
- * tasks; `busy` counts the workers that have not finished the job. A worker may only touch the
- * job's fields between seeing a new `job` and lowering `busy`, and the caller returns only when
- * busy is 0, so the fields need no lock. */
+ * One job at a time. `state` is the job's number and how many of its tasks are not taken yet, in
+ * one word: a thread takes a task by lowering the count with a compare-and-swap, which can only
+ * succeed while that very job has tasks left. The caller returns when as many tasks are done as
+ * there were, so it waits for tasks, never for threads: a worker that the system has taken off its
+ * core holds nothing up unless it has a task in hand. A late worker finds the count at 0 and
+ * touches nothing; the job's fields are atomic because it may read them while the next job is being
+ * set up (the swap then fails). `n_jobs` is the word that sleepers wait on. */
 #include "base/pool.h"
 
-#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,15 +29,15 @@ struct vt_pool {
     int n_spins;        /* before sleeping */
     pthread_t *threads; /* n_threads - 1 of them */
     struct worker *workers;
-    VT_ALIGNED(64) atomic_uint job; /* job number */
+    VT_ALIGNED(64) atomic_uint n_jobs;
     atomic_uint n_sleeping;
-    VT_ALIGNED(64) atomic_int next;
-    VT_ALIGNED(64) atomic_int busy;
-    /* written by the caller before `job` is raised, read by workers after they saw it */
-    vt_pool_fn *fn;
-    void *ctx;
-    int n_tasks;
-    bool is_stopping;
+    atomic_bool is_stopping;
+    VT_ALIGNED(64) atomic_uint_fast64_t state; /* job number << 32 | tasks not taken */
+    VT_ALIGNED(64) atomic_int n_done;
+    /* the job: written by the caller while the count is 0 */
+    _Atomic(vt_pool_fn *) fn;
+    _Atomic(void *) ctx;
+    atomic_int n_tasks;
 };
 
 struct worker {
@@ -64,23 +66,31 @@ static void futex_wake_all(atomic_uint *word)
 
 static void run_tasks(vt_pool *pool, int i_thread)
 {
-    for (;;) {
-        int i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (i >= pool->n_tasks) return;
-        pool->fn(pool->ctx, i, i_thread);
+    uint_fast64_t state = atomic_load_explicit(&pool->state, memory_order_acquire);
+    while ((uint32_t)state > 0) {
+        vt_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
+        void *ctx = atomic_load_explicit(&pool->ctx, memory_order_relaxed);
+        int i_task =
+            atomic_load_explicit(&pool->n_tasks, memory_order_relaxed) - (int)(uint32_t)state;
+        if (!atomic_compare_exchange_weak_explicit(&pool->state, &state, state - 1,
+                                                   memory_order_acquire, memory_order_acquire))
+            continue;
+        fn(ctx, i_task, i_thread);
+        atomic_fetch_add_explicit(&pool->n_done, 1, memory_order_release);
+        state = atomic_load_explicit(&pool->state, memory_order_acquire);
     }
 }
 
 static unsigned wait_for_job(vt_pool *pool, unsigned seen)
 {
     for (int i = 0; i < pool->n_spins; i++) {
-        unsigned now = atomic_load_explicit(&pool->job, memory_order_acquire);
+        unsigned now = atomic_load_explicit(&pool->n_jobs, memory_order_acquire);
         if (now != seen) return now;
         pause_briefly();
     }
     atomic_fetch_add(&pool->n_sleeping, 1);
     unsigned now;
-    while ((now = atomic_load(&pool->job)) == seen) futex_wait(&pool->job, seen);
+    while ((now = atomic_load(&pool->n_jobs)) == seen) futex_wait(&pool->n_jobs, seen);
     atomic_fetch_sub(&pool->n_sleeping, 1);
     return now;
 }
@@ -92,16 +102,15 @@ static void *worker_main(void *arg)
     unsigned seen = 0;
     for (;;) {
         seen = wait_for_job(pool, seen);
-        if (pool->is_stopping) return NULL;
+        if (atomic_load(&pool->is_stopping)) return NULL;
         run_tasks(pool, me->i_thread);
-        atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_release);
     }
 }
 
-static void start_job(vt_pool *pool)
+static void wake_workers(vt_pool *pool)
 {
-    atomic_fetch_add(&pool->job, 1);
-    if (atomic_load(&pool->n_sleeping) > 0) futex_wake_all(&pool->job);
+    atomic_fetch_add(&pool->n_jobs, 1);
+    if (atomic_load(&pool->n_sleeping) > 0) futex_wake_all(&pool->n_jobs);
 }
 
 /* Workers take no signals: Ctrl-C must interrupt the caller's read or poll, not a worker. */
@@ -148,8 +157,8 @@ vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err)
 void vt_pool_free(vt_pool *pool)
 {
     if (pool == NULL) return;
-    pool->is_stopping = true;
-    start_job(pool);
+    atomic_store(&pool->is_stopping, true);
+    wake_workers(pool);
     for (int i = 0; i < pool->n_started; i++) pthread_join(pool->threads[i], NULL);
     vt_free(pool->threads);
     vt_free(pool->workers);
@@ -163,22 +172,21 @@ int vt_pool_n_threads(const vt_pool *pool)
 
 void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
 {
-    /* `next` runs past n_tasks by one for each thread. */
-    VT_CHECK(n_tasks <= INT_MAX - VT_POOL_MAX_THREADS);
     if (pool->n_threads == 1 || n_tasks <= 1) {
         for (int i = 0; i < n_tasks; i++) fn(ctx, i, 0);
         return;
     }
-    pool->fn = fn;
-    pool->ctx = ctx;
-    pool->n_tasks = n_tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->busy, pool->n_threads - 1, memory_order_relaxed);
-    start_job(pool);
+    atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
+    atomic_store_explicit(&pool->ctx, ctx, memory_order_relaxed);
+    atomic_store_explicit(&pool->n_tasks, n_tasks, memory_order_relaxed);
+    atomic_store_explicit(&pool->n_done, 0, memory_order_relaxed);
+    uint_fast64_t job = (atomic_load_explicit(&pool->state, memory_order_relaxed) >> 32) + 1;
+    atomic_store_explicit(&pool->state, job << 32 | (uint32_t)n_tasks, memory_order_release);
+    wake_workers(pool);
     run_tasks(pool, 0);
     /* Spin, then give the core away: with more threads than cores a pure spin would wait for a
      * descheduled worker by keeping it from running. */
-    for (int i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++)
+    for (int i = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_tasks; i++)
         if (i < pool->n_spins) pause_briefly();
         else sched_yield();
 }
