@@ -20,6 +20,10 @@ enum {
     FIND_DOCUMENT,
 };
 
+/* A header row is the context of each of its rows, in the index and in prompts: a table of
+ * thousands of columns must not make every row as expensive as all of them. */
+enum { MAX_HEADER_BYTES = 1000 };
+
 /* What the full-text table holds of a passage: computed alike for adding and for removing, since a
  * contentless table is told what to forget. */
 #define WORDS_OF_DOCUMENT                                                                    \
@@ -116,8 +120,12 @@ static vt_status header_label(adder *a, int32_t header)
     if (!vt_split_render(a->doc, (size_t)header, &a->scratch))
         return vt_buffer_status(&a->scratch, "a header row", a->err);
     a->header = header;
-    return add_label(a, (size_t)header, false, vt_slice_trim(vt_buffer_slice(&a->scratch)),
-                     &a->header_label);
+    vt_slice text = vt_slice_trim(vt_buffer_slice(&a->scratch));
+    if (text.len > MAX_HEADER_BYTES) {
+        text.len = MAX_HEADER_BYTES;
+        while (text.len > 0 && ((unsigned char)text.ptr[text.len] & 0xC0) == 0x80) text.len--;
+    }
+    return add_label(a, (size_t)header, false, text, &a->header_label);
 }
 
 static int64_t count_words(vt_slice text)

@@ -143,7 +143,7 @@ static vt_status extract_pdf(int fd, vt_slice bytes, const vt_extract_options *o
                              vt_document *out, vt_err *err)
 {
     static const char *const argv[] = {
-        "/usr/bin/pdftotext", "-layout", "-enc", "UTF-8", "-q", "-", "-", NULL};
+        "/usr/bin/pdftotext", "-layout", "-enc", "UTF-8", "-", "-", NULL};
     /* Readers accept some bytes before the header, as mail systems leave them. */
     if (vt_slice_find(vt_slice_take(bytes, 1024), VT_S("%PDF-")) >= vt_slice_take(bytes, 1024).len)
         return vt_fail(err, VT_EINPUT, "not a PDF file: it has no %%PDF- header");

@@ -61,9 +61,9 @@ typedef struct {
     double score;                 /* 0 to 1: share of the best score possible for this query */
     char *title;                  /* of the document; "" none, as below */
     char *section;                /* "Maintenance > Weekly checks" */
-    char *header;                 /* a table row's header row, a list item's introduction */
-    char *text;                   /* rows as "cell | cell"; lines joined by \n */
-    int64_t header_line;          /* of `header`; 0: none */
+    char *header;        /* a table row's header row, a list item's introduction; <= 1000 bytes */
+    char *text;          /* rows as "cell | cell"; lines joined by \n */
+    int64_t header_line; /* of `header`; 0: none */
 } vt_passage;
 
 typedef struct {

@@ -56,9 +56,9 @@ static bool fold_into(vt_word *w, uint32_t c)
 {
     utf8proc_int32_t folded[32];
     int last_class = 0;
-    utf8proc_ssize_t n =
-        utf8proc_decompose_char((utf8proc_int32_t)c, folded, VT_COUNT(folded),
-                                UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE, &last_class);
+    utf8proc_ssize_t n = utf8proc_decompose_char(
+        (utf8proc_int32_t)c, folded, VT_COUNT(folded),
+        UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE, &last_class);
     if (n < 0 || n > (utf8proc_ssize_t)VT_COUNT(folded)) return true;
     for (utf8proc_ssize_t i = 0; i < n; i++) {
         if (is_dropped((uint32_t)folded[i]) || !is_word_char((uint32_t)folded[i])) continue;
