@@ -1,4 +1,5 @@
 /* command_run.c -- `vetro run`: one completion to stdout. */
+#include "cli/live.h"
 #include "cli/turn.h"
 
 #include <stdio.h>
@@ -23,7 +24,7 @@ typedef struct {
     json_t *logprobs;
     bool as_json;
     bool shows_reasoning;
-    bool ends_line; /* the last character shown was a newline */
+    vt_live live; /* where text is shown */
 } run_state;
 
 static void on_text(void *ctx, vt_slice text)
@@ -33,9 +34,7 @@ static void on_text(void *ctx, vt_slice text)
         vt_buffer_append(&r->text, text); /* checked once, at the end */
         return;
     }
-    fwrite(text.ptr, 1, text.len, stdout);
-    fflush(stdout);
-    r->ends_line = text.ptr[text.len - 1] == '\n';
+    vt_live_push(&r->live, text);
 }
 
 static void on_reasoning(void *ctx, vt_slice text)
@@ -152,9 +151,9 @@ static int answer(run_state *r)
         .on_reasoning = on_reasoning,
         .ctx = r,
     };
-    r->ends_line = true;
+    vt_live_begin(&r->live, stdout, false);
     vt_status st = vt_cli_turn_run(&turn, &result, &err);
-    if (!r->as_json && !r->ends_line) putchar('\n');
+    vt_live_end(&r->live);
     if (st != VT_OK)
         return vt_cli_fail(&err, st == VT_ELIMIT ? "--ctx sets how many tokens it may hold" : NULL);
     int code = VT_EXIT_OK;

@@ -11,6 +11,7 @@
     X(show) \
     X(remove) \
     X(run) \
+    X(chat) \
     X(tokenize) \
     X(logits) \
     X(perplexity) \

@@ -11,6 +11,7 @@
 
 #include "base/parse.h"
 #include "chat/parser.h"
+#include "engine/constraint_harmony.h"
 
 /* ---- options ---- */
 
@@ -81,6 +82,8 @@ int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const
 typedef struct {
     const vt_cli_turn *turn;
     vt_parser *parser;
+    vt_constraint *automaton; /* harmony: makes ill-formed turns impossible */
+    vt_generate_constraint constraint;
     vt_stop_filter filter;
     const vt_tokenizer *tokenizer;
     bool is_stopped;
@@ -170,6 +173,13 @@ static vt_status prepare(running *r, vt_tokens *tokens, vt_err *err)
     vt_status st = vt_chat_tokens(t->format, t->conversation, tokens, err);
     if (st == VT_OK) st = vt_stop_init(&r->filter, t->sampling->stops, t->sampling->n_stops, err);
     if (st == VT_OK) st = vt_parser_new(t->format, t->conversation, on_event, r, &r->parser, err);
+    if (st == VT_OK && strcmp(t->format->name, "harmony") == 0) {
+        const vt_harmony_options no_tools = {0};
+        size_t n_vocab = vt_model_get_info(vt_engine_model(t->model->engine))->n_vocab;
+        st = vt_constraint_harmony_new(r->tokenizer, &no_tools, &r->automaton, err);
+        if (st == VT_OK)
+            st = vt_constraint_for_generate(r->automaton, n_vocab, &r->constraint, err);
+    }
     return st;
 }
 
@@ -200,6 +210,7 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
         .stops = is_raw ? s->stops : NULL,
         .n_stops = is_raw ? s->n_stops : 0,
         .sampler = sampler,
+        .constraint = r->automaton != NULL ? &r->constraint : NULL,
         .n_logprobs = t->n_logprobs,
         .on_token = on_token,
         .ctx = r,
@@ -220,6 +231,7 @@ vt_status vt_cli_turn_run(const vt_cli_turn *turn, vt_generate_result *result, v
     if (st == VT_OK) st = generate(&r, &tokens, &got, err);
     if (st == VT_OK && r.parser != NULL) st = finish_turn(&r, got.end, err);
     vt_parser_free(r.parser);
+    vt_constraint_free(r.automaton);
     vt_stop_deinit(&r.filter);
     vt_tokens_deinit(&tokens);
     if (st == VT_OK) *result = got;
