@@ -60,25 +60,27 @@ static bool mend(vt_slice s, vt_buffer *out)
 }
 
 /* The value in s, mended where needed; NULL when it is none. */
-static json_t *read_value(vt_slice s)
+static json_t *read_value(vt_slice s, bool *is_failed)
 {
     json_t *value = parse(s);
     if (value != NULL || s.len == 0 || (s.ptr[0] != '{' && s.ptr[0] != '[')) return value;
     vt_buffer mended;
     vt_buffer_init(&mended, s.len * 6 + MAX_DEPTH);
     if (mend(s, &mended)) value = parse(vt_buffer_slice(&mended));
+    if (mended.failed) *is_failed = true;
     vt_buffer_deinit(&mended);
     return value;
 }
 
 /* An object out of what it may be wrapped in; takes over `value`. */
-static json_t *unwrap(json_t *value)
+static json_t *unwrap(json_t *value, bool *is_failed)
 {
     for (int i = 0; i < 4 && value != NULL && !json_is_object(value); i++) {
         json_t *inner = NULL;
         if (json_is_array(value) && json_array_size(value) == 1)
             inner = json_incref(json_array_get(value, 0));
-        else if (json_is_string(value)) inner = read_value(vt_slice_trim(vt_json_text(value)));
+        else if (json_is_string(value))
+            inner = read_value(vt_slice_trim(vt_json_text(value)), is_failed);
         json_decref(value);
         value = inner;
     }
@@ -113,7 +115,7 @@ bool vt_json_repair(vt_slice raw, vt_slice key, vt_buffer *out, bool *is_repaire
     json_decref(value);
     *is_repaired = true;
     if (text.len == 0) return vt_buffer_append(out, VT_S("{}"));
-    value = unwrap(read_value(without_fence(text)));
+    value = unwrap(read_value(without_fence(text), &out->failed), &out->failed);
     bool looks_like_json = text.ptr[0] == '{' || text.ptr[0] == '[';
     if (value == NULL && key.len > 0 && !looks_like_json) {
         json_t *bare = parse(text); /* a quoted text is that text */

@@ -18,7 +18,8 @@
 
 /* Append the object's text to `out` (as written where nothing had to be done; duplicate keys: the
  * last). False: beyond repair, nothing appended. *is_repaired tells whether it differs from `raw`
- * in more than white space around it. key may be empty. */
+ * in more than white space around it. key may be empty. When memory or the ceiling of `out` ran out
+ * it is false too, and out->failed tells. */
 bool vt_json_repair(vt_slice raw, vt_slice key, vt_buffer *out, bool *is_repaired);
 
 #endif

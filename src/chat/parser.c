@@ -195,6 +195,7 @@ vt_status vt__item_call(vt_parser *p, vt_slice recipient, vt_slice arguments, vt
                    vt_conversation_is_builtin(p->conversation, name);
     vt_slice key = vt__only_text_parameter(p->conversation, name);
     event.is_valid = is_code || vt_json_repair(arguments, key, &text, &is_repaired);
+    if (text.failed) p->is_failed = true;
     if (is_code || !event.is_valid) {
         vt_buffer_clear(&text);
         if (!vt_utf8_replace_invalid(arguments, &text)) p->is_failed = true;

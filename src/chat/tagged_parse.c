@@ -149,6 +149,7 @@ static vt_status tagged_call(vt_parser *p, vt_slice body, vt_id_range range, boo
         }
         st = vt__item_call(p, name, vt_buffer_slice(&arguments), range, err);
     }
+    if (text.failed || arguments.failed) p->is_failed = true;
     json_decref(object);
     vt_buffer_deinit(&text);
     vt_buffer_deinit(&arguments);
@@ -180,6 +181,7 @@ static vt_status bare_calls(vt_parser *p, vt_slice s, size_t n_after, size_t *n_
             *n_read = at;
             st = vt__item_call(p, name, vt_buffer_slice(&arguments), take_ids(p, n_after), err);
         }
+        if (arguments.failed) p->is_failed = true;
         json_decref(object);
         vt_buffer_deinit(&arguments);
         if (!is_call) break;
