@@ -130,7 +130,8 @@ static vt_status step(vt_session *s, const int32_t *tokens, uint32_t n, bool wan
     if (s->n_tokens + n > s->high) s->high = s->n_tokens + n;
     vt_status st = vt_pass_forward(s->pass, &run, 1, progress, err);
     if (st != VT_OK) return st;
-    memcpy(s->tokens + s->n_tokens, tokens, n * sizeof *tokens);
+    /* the caller may have handed back our own list */
+    memmove(s->tokens + s->n_tokens, tokens, n * sizeof *tokens);
     s->n_tokens += n;
     s->has_logits = true;
     return VT_OK;

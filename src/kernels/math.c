@@ -56,10 +56,17 @@ float vt_siluf(float x)
     return x / (1.0f + vt_expf(-x));
 }
 
+bool vt_all_below(const float *x, size_t n, float limit)
+{
+    uint32_t n_others = 0; /* no early end: the loop is to be vectorised */
+    for (size_t i = 0; i < n; i++) n_others |= !(fabsf(x[i]) < limit);
+    return n_others == 0;
+}
+
 /* Taylor's series: |r| <= ln(2)/2, so the first term left out, r^14/14!, is below 2^-53. */
 double vt_exp(double x)
 {
-    if (x > 709.8) return (double)INFINITY;
+    if (!(x <= 709.8)) return x + (double)INFINITY; /* a NaN stays one */
     if (x < -745.2) return 0.0;
     double n = rint(x * 1.4426950408889634074);
     double r = fma(n, -6.93147180369123816490e-01, x);
@@ -76,7 +83,8 @@ double vt_exp(double x)
  * 0.172. */
 double vt_ln(double x)
 {
-    if (!(x > 0.0)) return -(double)INFINITY;
+    if (!(x > 0.0)) return x <= 0.0 ? -(double)INFINITY : x; /* a NaN stays one */
+    if (x > 0x1.fffffffffffffp1023) return x;
     int e;
     double m = frexp(x, &e);
     if (m < 0.70710678118654752440) {
@@ -113,8 +121,8 @@ static double cos_near_zero(double r)
     return p;
 }
 
-/* x minus the nearest multiple of pi/2, in three parts (Cody and Waite); *quadrant is that multiple
- * mod 4. */
+/* x minus the nearest multiple of pi/2, which is given in two parts (Cody and Waite; the fma makes
+ * the first product exact); *quadrant is that multiple mod 4. */
 static double reduce(double x, int *quadrant)
 {
     double n = rint(x * 0.63661977236758134308);

@@ -2,7 +2,7 @@
  * so that every machine gives the same bits (NUMERICS.md, rule 6). libm is not used where a result
  * can depend on it.
  *
- * The float functions are written once for 16 lanes in lanes_math.h; the ones here are the same
+ * The float functions are written once for 16 lanes in lanes_body.h; the ones here are the same
  * operations for one value. Error bounds are tested in tests/kernels/math_test.c against long
  * double references.
  *
@@ -11,6 +11,8 @@
 #define VT_KERNELS_MATH_H
 
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -20,9 +22,13 @@
  * coefficients of Cephes' expf), scaled by 2^(n/2) and 2^(n - n/2) one after the other. */
 float vt_expf(float x);
 
-/* x / (1 + exp(-x)) and 1 / (1 + exp(-x)). */
+/* x / (1 + exp(-x)) and 1 / (1 + exp(-x)). Error below 4 ulp. */
 float vt_siluf(float x);
 float vt_sigmoidf(float x);
+
+/* Is |x[i]| < limit for all n of them? A NaN is below nothing, so a limit of INFINITY asks whether
+ * all are finite. */
+bool vt_all_below(const float *x, size_t n, float limit);
 
 /* Doubles, for tables (RoPE) and statistics. Relative error below 4e-16 for exp and log; absolute
  * error below 4e-16 for sin and cos with |x| <= 2^20, growing with |x| above that. log of a value

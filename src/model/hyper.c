@@ -27,6 +27,10 @@ vt_status vt_hyper_u32(const vt_gguf *g, vt_slice prefix, const char *key, uint3
     vt_slice name = full_key(buffer, sizeof buffer, prefix, key);
     uint64_t value;
     if (vt_gguf_find(g, name) == NULL && fallback != NULL) {
+        /* A fallback is made of other numbers of the file, so it is not trusted either. */
+        if (*fallback > limit)
+            return vt_fail(err, VT_EINPUT, "metadata %s is missing and would be %u, not 1 to %u",
+                           buffer, *fallback, limit);
         *out = *fallback;
         return VT_OK;
     }
@@ -84,17 +88,19 @@ static vt_status read_rope(const vt_gguf *g, vt_slice prefix, vt_hyper *h, vt_er
 {
     static const double usual_base = 10000.0, none = 1.0, beta_fast = 32.0, beta_slow = 1.0;
     char buffer[160];
-    vt_slice type = VT_S("none");
+    /* Without a type, a factor alone means linear scaling, as for the files' other reader. */
+    vt_slice type = VT_S("linear");
     vt_status st = vt_hyper_u32(g, prefix, "rope.dimension_count", MAX_HEAD_DIM, &h->head_dim,
                                 &h->rope_dims, err);
     if (st != VT_OK) return st;
-    if (h->rope_dims > h->head_dim)
+    if (h->rope_dims > h->head_dim || h->rope_dims % 2 != 0)
         return vt_fail(err, VT_EINPUT, "RoPE over %u dimensions of heads of %u", h->rope_dims,
                        h->head_dim);
     st = vt_hyper_f64(g, prefix, "rope.freq_base", &usual_base, &h->rope.base, err);
     if (st != VT_OK) return st;
-    (void)vt_gguf_get_string(g, full_key(buffer, sizeof buffer, prefix, "rope.scaling.type"),
-                             &type);
+    vt_slice key = full_key(buffer, sizeof buffer, prefix, "rope.scaling.type");
+    if (vt_gguf_find(g, key) != NULL && !vt_gguf_get_string(g, key, &type))
+        return vt_fail(err, VT_EINPUT, "metadata %s is not a string", buffer);
     bool is_linear = vt_slice_eq(type, VT_S("linear")), is_yarn = vt_slice_eq(type, VT_S("yarn"));
     if (!is_linear && !is_yarn && !vt_slice_eq(type, VT_S("none")))
         return vt_fail(err, VT_EUNSUPPORTED,
@@ -102,6 +108,7 @@ static vt_status read_rope(const vt_gguf *g, vt_slice prefix, vt_hyper *h, vt_er
     if (is_linear)
         return vt_hyper_f64(g, prefix, "rope.scaling.factor", &none, &h->rope.linear_factor, err);
     if (!is_yarn) return VT_OK;
+    h->rope.yarn_is_rounded = true; /* but for the families that say otherwise */
     st = vt_hyper_f64(g, prefix, "rope.scaling.factor", NULL, &h->rope.yarn_factor, err);
     if (st != VT_OK) return st;
     st = vt_hyper_f64(g, prefix, "rope.scaling.yarn_beta_fast", &beta_fast, &h->rope.yarn_beta_fast,
@@ -154,6 +161,8 @@ vt_status vt_hyper_read(const vt_gguf *g, vt_slice prefix, vt_hyper *h, vt_err *
     st = vt_hyper_f64(g, prefix, "attention.layer_norm_rms_epsilon", NULL, &eps, err);
     if (st != VT_OK) return st;
     h->norm_eps = (float)eps;
+    if (!(h->norm_eps > 0.0f)) /* a row of zeros would be divided by zero */
+        return vt_fail(err, VT_EINPUT, "attention.layer_norm_rms_epsilon is %g, 0 as a float", eps);
     st = read_heads(g, prefix, h, err);
     if (st != VT_OK) return st;
     st = read_rope(g, prefix, h, err);

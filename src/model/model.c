@@ -111,6 +111,11 @@ static vt_status load(vt_model *m, vt_pool *pool, const vt_progress *progress, v
     if (st == VT_OK) st = check_memory(m, err);
     if (st != VT_OK) return st;
     fill_info(m);
+    /* Once now, so that impossible options cost no reading of gigabytes; again with the divisors.
+     */
+    st = vt_rope_init(&m->rope, m->hyper.rope_dims, m->family->rope_is_interleaved, &m->hyper.rope,
+                      err);
+    if (st != VT_OK) return st;
     st = vt_weights_load(m->weights, pool, progress, err);
     if (st != VT_OK) return st;
     if (m->output.tiles == NULL) m->output = m->embedding; /* tied */

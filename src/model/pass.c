@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "kernels/math.h"
 
 enum { TOKENS_PER_TASK = 8 };
 
@@ -18,6 +19,14 @@ vt_status vt__pass_fail(vt_pass *p, vt_status code, const char *fmt, ...)
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
     return vt_fail(&p->error, code, "%s", message);
+}
+
+void vt__pass_fail_non_finite(vt_pass *p)
+{
+    vt__pass_fail(p, VT_EINPUT,
+                  "non-finite activation in layer %u: the weights are broken or do not fit the "
+                  "model",
+                  p->scratch->i_layer);
 }
 
 /* ---- buffers ---- */
@@ -222,11 +231,7 @@ static void norm_rows(vt_pass *p, const float *x, uint32_t n, const float *weigh
     token_job job = {
         .p = p, .x = x, .weight = weight, .y = y, .width = p->model->hyper.n_embd, .n = n};
     vt_pool_run(p->pool, norm_tokens, &job, (int)((n + TOKENS_PER_TASK - 1) / TOKENS_PER_TASK));
-    if (atomic_load(&job.has_failed))
-        vt__pass_fail(
-            p, VT_EINPUT,
-            "non-finite activation in layer %u: the weights are broken or do not fit the model",
-            p->scratch->i_layer);
+    if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
 }
 
 const float *vt_pass_rms_norm(vt_pass *p, const float *x, const float *weight)
@@ -299,6 +304,25 @@ static uint32_t select_rows(vt_pass *p)
     return n;
 }
 
+static void check_logits_row(void *ctx, int i_task, int i_thread)
+{
+    (void)i_thread;
+    token_job *job = ctx;
+    if (!vt_all_below(job->x + (size_t)i_task * vt_pass_logits_stride(job->p), job->width,
+                      INFINITY))
+        atomic_store(&job->has_failed, true);
+}
+
+/* What the checks on the way do not see: the output matrix itself is broken. */
+static void check_logits(vt_pass *p)
+{
+    if (!vt__pass_ok(p)) return;
+    token_job job = {.p = p, .x = p->logits, .width = p->model->hyper.n_vocab};
+    vt_pool_run(p->pool, check_logits_row, &job, (int)p->n_logits);
+    if (atomic_load(&job.has_failed))
+        vt__pass_fail(p, VT_EINPUT, "non-finite logits: the output weights are broken");
+}
+
 static vt_status take_runs(vt_pass *p, const vt_run *runs, size_t n_runs, vt_err *err)
 {
     vt_pass_scratch *s = p->scratch;
@@ -347,6 +371,7 @@ vt_status vt_pass_forward(vt_pass *p, const vt_run *runs, size_t n_runs,
                        1);
         p->n_tokens = all;
         p->n_logits = n;
+        check_logits(p);
     }
     if (!vt__pass_ok(p) && err != NULL) *err = p->error;
     return p->error.code;

@@ -3,9 +3,9 @@
  * Keys of all tokens are stored (and rounded, rule 9) before any query looks, so prefill sees
  * exactly what a later decode or a restored cache sees. A task is one KV head and a few query
  * tokens with all their heads of that group: they share the loads of keys and values. */
-#include <math.h>
-
 #include "model/pass_scratch.h"
+
+#include "kernels/math.h"
 
 typedef struct {
     vt_pass *p;
@@ -15,8 +15,14 @@ typedef struct {
     float *out;
     uint32_t tokens_per_task;
     uint32_t n_blocks;
-    atomic_bool has_overflowed;
+    atomic_bool has_overflowed; /* half's range */
+    atomic_bool has_failed;     /* see BOUND */
 } attend_job;
+
+/* What q, k and v stay below, by magnitude, in a sound model: far below. A score of 256 products is
+ * then below 2^122 and a sum of values below that, so that no infinity and no NaN can arise within
+ * attention, whose maxima and masks would hide them. */
+#define BOUND 0x1p57f
 
 /* Put one key, and one value, of one head at its position. */
 static bool store_half(const vt_kernels *kernels, const float *k, const float *v, uint32_t head_dim,
@@ -50,7 +56,10 @@ static void store_head(void *ctx, int i_task, int i_thread)
         const size_t slot = s->position[t] / VT_KEY_TILE % l->n_slots;
         const size_t tile = ((size_t)head * l->n_slots + slot) * head_dim * VT_KEY_TILE;
         const uint32_t lane = s->position[t] % VT_KEY_TILE;
-        if (kv->is_f32)
+        if (!vt_all_below(job->k + from, head_dim, BOUND) ||
+            !vt_all_below(job->v + from, head_dim, BOUND))
+            atomic_store(&job->has_failed, true);
+        else if (kv->is_f32)
             store_float(job->k + from, job->v + from, head_dim, (float *)(void *)l->k + tile,
                         (float *)(void *)l->v + tile, lane);
         else if (!store_half(job->p->kernels, job->k + from, job->v + from, head_dim,
@@ -61,8 +70,7 @@ static void store_head(void *ctx, int i_task, int i_thread)
 }
 
 /* Rows first .. first + n - 1 of the pass (all of one sequence) on one KV head. */
-static void attend_rows(const attend_job *job, uint32_t head_kv, uint32_t first, uint32_t n,
-                        int i_thread)
+static void attend_rows(attend_job *job, uint32_t head_kv, uint32_t first, uint32_t n, int i_thread)
 {
     const vt_hyper *h = &job->p->model->hyper;
     const vt_pass_scratch *s = job->p->scratch;
@@ -90,6 +98,7 @@ static void attend_rows(const attend_job *job, uint32_t head_kv, uint32_t first,
         for (uint32_t g = 0; g < group; g++) {
             const uint32_t head = head_kv * group + g;
             q[n_rows] = job->q + ((size_t)t * h->n_heads + head) * head_dim;
+            if (!vt_all_below(q[n_rows], head_dim, BOUND)) atomic_store(&job->has_failed, true);
             out[n_rows] = job->out + ((size_t)t * h->n_heads + head) * head_dim;
             end[n_rows] = s->position[t] + 1;
             begin[n_rows] = job->layer->window && end[n_rows] > job->layer->window
@@ -108,7 +117,7 @@ static void attend_rows(const attend_job *job, uint32_t head_kv, uint32_t first,
 
 static void attend_task(void *ctx, int i_task, int i_thread)
 {
-    const attend_job *job = ctx;
+    attend_job *job = ctx;
     const vt_pass *p = job->p;
     /* Heads vary fastest: blocks late in the prompt are the longest and start last otherwise. */
     const uint32_t n_kv = p->model->hyper.n_heads_kv;
@@ -131,14 +140,15 @@ void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, const float
     const vt_hyper *h = &p->model->hyper;
     attend_job job = {.p = p, .layer = l, .i_layer = i_layer, .q = q, .k = k, .v = v, .out = out};
     vt_pool_run(p->pool, store_head, &job, (int)h->n_heads_kv);
-    if (atomic_load(&job.has_overflowed)) {
+    if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
+    if (atomic_load(&job.has_overflowed))
         vt__pass_fail(p, VT_ELIMIT,
                       "a key or value in layer %u is out of half range: run with --kv-type f32",
                       i_layer);
-        return;
-    }
+    if (!vt__pass_ok(p)) return;
     job.tokens_per_task = VT_ATTEND_MAX_ROWS / (h->n_heads / h->n_heads_kv);
     if (job.tokens_per_task == 0) job.tokens_per_task = 1;
     job.n_blocks = (p->n_tokens + job.tokens_per_task - 1) / job.tokens_per_task;
     vt_pool_run(p->pool, attend_task, &job, (int)(job.n_blocks * h->n_heads_kv));
+    if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
 }

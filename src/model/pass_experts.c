@@ -8,8 +8,6 @@
 
 #include "kernels/math.h"
 
-enum { MAX_USED = 32 };
-
 /* The `used` largest logits of a token in order, ties to the lower index, and their softmax. */
 static void choose(const float *logits, uint32_t n_experts, uint32_t used, uint32_t *chosen,
                    float *weight)
@@ -42,6 +40,12 @@ static void route(vt_pass *p, const vt_layer *l, const float *x)
                                 .stride = s->router_stride},
                    1);
     if (!vt__pass_ok(p)) return;
+    /* A NaN would lose every comparison and just not be chosen. */
+    for (uint32_t t = 0; t < p->n_tokens; t++)
+        if (!vt_all_below(s->router + (size_t)t * s->router_stride, h->n_experts, INFINITY)) {
+            vt__pass_fail_non_finite(p);
+            return;
+        }
     uint32_t *begin = s->expert_begin;
     memset(begin, 0, ((size_t)h->n_experts + 1) * sizeof *begin);
     for (uint32_t t = 0; t < p->n_tokens; t++) {
@@ -73,6 +77,7 @@ typedef struct {
     vt_tile_fn *tile[2];
     uint32_t n_outs;
     uint32_t tiles_per_task, tasks_per_expert;
+    atomic_bool has_failed;
 } expert_job;
 
 /* A stretch of tiles of one expert, for all its slots. */
@@ -112,7 +117,8 @@ static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
     vt_pass *p = job->p;
     const vt_matrix *m = job->m[0];
     for (uint32_t o = 0; o < job->n_outs; o++) {
-        job->a[o] = vt__pass_activations(p, x, n_slots, m->n_cols, job->m[o]->format);
+        if (o > 0 && job->m[o]->format == m->format) job->a[o] = job->a[0];
+        else job->a[o] = vt__pass_activations(p, x, n_slots, m->n_cols, job->m[o]->format);
         job->tile[o] = p->kernels->tile(job->m[o]->format);
     }
     if (!vt__pass_ok(p)) return;
@@ -137,11 +143,15 @@ static void gather_slot(void *ctx, int i_task, int i_thread)
 static void activate_slot(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
-    const expert_job *job = ctx;
+    expert_job *job = ctx;
     const uint32_t n_ff = job->p->model->hyper.n_ff;
     float *gate = job->p->gate + (size_t)i_task * n_ff;
-    job->p->kernels->swiglu_clamped(gate, job->p->up + (size_t)i_task * n_ff, n_ff,
-                                    job->options->swiglu_alpha, job->options->swiglu_limit, gate);
+    const float *up = job->p->up + (size_t)i_task * n_ff;
+    /* The clamps would turn a NaN into the limit. */
+    if (!vt_all_below(gate, n_ff, INFINITY) || !vt_all_below(up, n_ff, INFINITY))
+        atomic_store(&job->has_failed, true);
+    job->p->kernels->swiglu_clamped(gate, up, n_ff, job->options->swiglu_alpha,
+                                    job->options->swiglu_limit, gate);
 }
 
 /* One token: its experts' outputs in rank order, then the residual. */
@@ -182,6 +192,10 @@ void vt_pass_experts(vt_pass *p, const vt_layer *l, const float *x,
     run_experts(&job, p->scratch->gathered, n_slots);
     if (!vt__pass_ok(p)) return;
     vt_pool_run(p->pool, activate_slot, &job, (int)n_slots);
+    if (atomic_load(&job.has_failed)) {
+        vt__pass_fail_non_finite(p);
+        return;
+    }
     job.n_outs = 1;
     job.m[0] = &l->down;
     job.bias[0] = l->down_bias;

@@ -56,11 +56,7 @@ vt_activations vt__pass_activations(vt_pass *p, const float *x, uint32_t n, uint
     quantize_job job = {
         .kernels = p->kernels, .x = x, .to = to, .n = n, .n_cols = n_cols, .block = block};
     vt_pool_run(p->pool, quantize_rows, &job, (int)((n + ROWS_PER_TASK - 1) / ROWS_PER_TASK));
-    if (atomic_load(&job.has_failed))
-        vt__pass_fail(
-            p, VT_EINPUT,
-            "non-finite activation in layer %u: the weights are broken or do not fit the model",
-            p->scratch->i_layer);
+    if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
     a.q = to->q;
     a.d = to->d;
     a.sum16 = to->sum16;

@@ -48,6 +48,9 @@ static inline uint32_t vt_round_up_16(uint32_t n)
 /* Fail the pass unless it has failed already. */
 vt_status vt__pass_fail(vt_pass *p, vt_status code, const char *fmt, ...) VT_PRINTF(3, 4);
 
+/* "non-finite activation in layer L", L the layer that runs. */
+void vt__pass_fail_non_finite(vt_pass *p);
+
 static inline bool vt__pass_ok(const vt_pass *p)
 {
     return p->error.code == VT_OK;

@@ -36,6 +36,10 @@ vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved, const v
     if (is_yarn) {
         low = yarn_correction(o, n_dims, o->yarn_beta_fast);
         high = yarn_correction(o, n_dims, o->yarn_beta_slow);
+        if (o->yarn_is_rounded) {
+            low = floor(low);
+            high = ceil(high);
+        }
         if (low < 0.0) low = 0.0;
         if (high > n_dims - 1.0) high = n_dims - 1.0;
         if (high == low) high += 0.001; /* as the reference: no division by zero */
@@ -53,6 +57,10 @@ vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved, const v
             float stretched = 1.0f / ((float)o->yarn_factor * wave);
             f = stretched * (1.0f - keep) + f * keep;
         }
+        /* An angle has to stay far below 2^63 for the reduction by multiples of pi/2. */
+        if (!(f >= 0.0f && f <= 1024.0f))
+            return vt_fail(err, VT_EINPUT, "RoPE pair %u turns by %g radians per position", i,
+                           (double)f);
         r->frequency[i] = f;
     }
     return VT_OK;

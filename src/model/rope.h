@@ -26,10 +26,13 @@ typedef struct {
     double yarn_factor;   /* 0: no YaRN */
     double yarn_original_context;
     double yarn_beta_fast, yarn_beta_slow;
+    bool yarn_is_rounded;  /* the correction range goes out to whole pairs, as everywhere but in
+                              gpt-oss */
     const float *divisors; /* [n_dims / 2] or NULL */
 } vt_rope_options;
 
-/* n_dims even, at most 2 * VT_ROPE_MAX_PAIRS. */
+/* n_dims even, at most 2 * VT_ROPE_MAX_PAIRS. VT_EINPUT when the options (which come from the
+ * file) give a frequency that is not a number from 0 to 1024. */
 VT_MUSTUSE vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved,
                                   const vt_rope_options *options, vt_err *err);
 

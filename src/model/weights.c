@@ -187,6 +187,17 @@ void vt_weights_matrix(vt_weights *w, const char *pattern, uint32_t layer, uint3
     vt_weights_stack(w, pattern, layer, 1, n_rows, n_cols, out);
 }
 
+void vt_weights_float_matrix(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_rows,
+                             uint32_t n_cols, vt_matrix *out)
+{
+    vt_weights_matrix(w, pattern, layer, n_rows, n_cols, out);
+    if (w->error.code != VT_OK) return;
+    const binding *b = &w->bindings[w->n_bindings - 1];
+    if (b->format->activation_len != 0)
+        vt_fail(&w->error, VT_EUNSUPPORTED, "tensor %.*s is %s; it must be F32, F16 or BF16",
+                VT_ARG(b->tensor->name), b->format->name);
+}
+
 void vt_weights_vector(vt_weights *w, const char *pattern, uint32_t layer, const char *suffix,
                        uint32_t n, const float **out)
 {
@@ -310,42 +321,59 @@ static void widen_vector(const binding *b, const uint8_t *source, float *out)
     }
 }
 
-static void load_chunk(void *ctx, int i_task, int i_thread)
+static void pack_rows(const binding *b, const uint8_t *rows, uint32_t n_rows, uint8_t *tile)
 {
-    load_job *job = ctx;
-    if (atomic_load(&job->has_failed)) return;
-    if (vt_progress_cancelled(job->progress)) {
-        vt_fail(&job->error[i_thread], VT_ECANCEL, "loading was cancelled");
-        atomic_store(&job->has_failed, true);
-        return;
-    }
-    vt_weights *w = job->w;
-    const chunk *c = &w->chunks[i_task];
+    const size_t tile_bytes = vt_tile_bytes(b->format->id, b->n_cols);
+    for (uint32_t r = 0; r < n_rows; r += VT_TILE_ROWS, tile += tile_bytes)
+        vt_tile_pack(b->format->id, rows + r * row_bytes(b),
+                     n_rows - r < VT_TILE_ROWS ? n_rows - r : VT_TILE_ROWS, b->n_cols, tile);
+}
+
+/* Read one chunk through `buffer` into the region; *n_read is its bytes in the file. */
+static vt_status read_chunk(vt_weights *w, const chunk *c, uint8_t *buffer, size_t *n_read,
+                            vt_err *err)
+{
     const binding *b = &w->bindings[c->i_binding];
-    uint8_t *buffer = job->buffers + (size_t)i_thread * job->buffer_bytes;
     uint32_t first_row = c->first_tile * VT_TILE_ROWS, n_rows = 1;
     if (b->matrix) {
         n_rows = c->n_tiles * VT_TILE_ROWS;
         if (n_rows > b->n_rows - first_row) n_rows = b->n_rows - first_row;
     }
-    size_t bytes = row_bytes(b) * n_rows;
+    *n_read = row_bytes(b) * n_rows;
     uint64_t offset =
         b->tensor->offset + ((uint64_t)c->i_stack * b->n_rows + first_row) * row_bytes(b);
     int fd = vt_gguf_fd(w->gguf, b->tensor->i_file);
-    if (vt_file_pread(fd, buffer, bytes, offset, &job->error[i_thread]) != VT_OK) {
-        vt_fail_wrap(&job->error[i_thread], VT_EIO, "tensor %.*s", VT_ARG(b->tensor->name));
+    vt_status st = vt_file_pread(fd, buffer, *n_read, offset, err);
+    if (st != VT_OK) return vt_fail_wrap(err, st, "tensor %.*s", VT_ARG(b->tensor->name));
+    uint8_t *to = w->region + b->at;
+    if (b->matrix) {
+        uint64_t i_tile = (uint64_t)c->i_stack * vt_tiles_of(b->n_rows) + c->first_tile;
+        pack_rows(b, buffer, n_rows, to + i_tile * vt_tile_bytes(b->format->id, b->n_cols));
+        return VT_OK;
+    }
+    float *vector = (float *)(void *)to;
+    widen_vector(b, buffer, vector);
+    if (!vt_all_below(vector, b->n_cols, INFINITY))
+        return vt_fail(err, VT_EINPUT, "tensor %.*s holds a value that is not finite",
+                       VT_ARG(b->tensor->name));
+    return VT_OK;
+}
+
+static void load_chunk(void *ctx, int i_task, int i_thread)
+{
+    load_job *job = ctx;
+    if (atomic_load(&job->has_failed)) return;
+    vt_weights *w = job->w;
+    vt_err *err = &job->error[i_thread];
+    size_t bytes = 0;
+    vt_status st =
+        vt_progress_cancelled(job->progress)
+            ? vt_fail(err, VT_ECANCEL, "loading was cancelled")
+            : read_chunk(w, &w->chunks[i_task], job->buffers + (size_t)i_thread * job->buffer_bytes,
+                         &bytes, err);
+    if (st != VT_OK) {
         atomic_store(&job->has_failed, true);
         return;
-    }
-    if (b->vector) widen_vector(b, buffer, (float *)(void *)(w->region + b->at));
-    else {
-        size_t tile_bytes = vt_tile_bytes(b->format->id, b->n_cols);
-        uint8_t *tile =
-            w->region + b->at +
-            ((uint64_t)c->i_stack * vt_tiles_of(b->n_rows) + c->first_tile) * tile_bytes;
-        for (uint32_t r = 0; r < n_rows; r += VT_TILE_ROWS, tile += tile_bytes)
-            vt_tile_pack(b->format->id, buffer + r * row_bytes(b),
-                         n_rows - r < VT_TILE_ROWS ? n_rows - r : VT_TILE_ROWS, b->n_cols, tile);
     }
     uint64_t done = atomic_fetch_add(&job->done, bytes) + bytes;
     if (i_thread == 0 && vt_clock_seconds() - job->last_report > 0.1) {

@@ -32,8 +32,13 @@ void vt_weights_matrix(vt_weights *w, const char *pattern, uint32_t layer, uint3
 /* The same for n_stack matrices: dims {n_cols, n_rows, n_stack}. */
 void vt_weights_stack(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_stack,
                       uint32_t n_rows, uint32_t n_cols, vt_matrix *out);
+/* A matrix that must be F32, F16 or BF16, because its product is a floating one by definition: the
+ * router of a mixture of experts. */
+void vt_weights_float_matrix(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_rows,
+                             uint32_t n_cols, vt_matrix *out);
 /* n floats from F32, F16 or BF16, of any number of dims with that many values; `suffix` is
- * ".weight", ".bias" or "". */
+ * ".weight", ".bias" or "". A NaN or an infinity among them is VT_EINPUT at load: clamps, maxima
+ * and sinks would hide it from the checks of a run. */
 void vt_weights_vector(vt_weights *w, const char *pattern, uint32_t layer, const char *suffix,
                        uint32_t n, const float **out);
 

@@ -29,6 +29,7 @@ static vt_status read(const vt_gguf *g, vt_slice prefix, vt_hyper *h, vt_err *er
     if (st == VT_OK && h->n_ff % 16 != 0)
         st = vt_fail(err, VT_EUNSUPPORTED, "expert_feed_forward_length is %u, not a multiple of 16",
                      h->n_ff);
+    h->rope.yarn_is_rounded = false; /* published with truncate = false */
     return st;
 }
 
@@ -56,7 +57,7 @@ static void bind_layer(vt_weights *w, const vt_hyper *h, uint32_t i, vt_layer *l
     vt_weights_vector(w, "blk.%u.attn_sinks", i, sinks, h->n_heads, &l->sinks);
     vt_weights_vector(w, either(w, i, "blk.%u.post_attention_norm", "blk.%u.ffn_norm"), i,
                       ".weight", h->n_embd, &l->ffn_norm);
-    vt_weights_matrix(w, "blk.%u.ffn_gate_inp", i, h->n_experts, h->n_embd, &l->router);
+    vt_weights_float_matrix(w, "blk.%u.ffn_gate_inp", i, h->n_experts, h->n_embd, &l->router);
     vt_weights_vector(w, "blk.%u.ffn_gate_inp", i, ".bias", h->n_experts, &l->router_bias);
     vt_weights_stack(w, "blk.%u.ffn_gate_exps", i, h->n_experts, h->n_ff, h->n_embd, &l->gate);
     vt_weights_vector(w, "blk.%u.ffn_gate_exps", i, ".bias", h->n_experts * h->n_ff, &l->gate_bias);
