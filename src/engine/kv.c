@@ -52,7 +52,7 @@ vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx, uint32
                        "cannot reserve %.2f GiB for the KV cache of %u tokens: use a smaller --ctx",
                        (double)total / 0x1p30, n_ctx);
     }
-    (void)madvise(memory, total, MADV_HUGEPAGE); /* advice only */
+    /* No huge pages here: a short conversation would touch two megabytes for each layer. */
     kv->memory = memory;
     kv->n_bytes = total;
     uint8_t *at = memory;
