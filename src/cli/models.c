@@ -70,7 +70,10 @@ int vt_cli_open_header(const char *model, vt_cli_header *out)
     int code = vt_cli_find_model(model, false, &h.entry);
     if (code != VT_EXIT_OK) return code;
     vt_status st = vt_gguf_open(h.entry.path, &h.gguf, &err);
-    if (st == VT_OK) st = vt_tokenizer_from_gguf(h.gguf, &h.tokenizer, &err);
+    if (st == VT_OK) {
+        st = vt_tokenizer_from_gguf(h.gguf, &h.tokenizer, &err);
+        if (st != VT_OK) st = vt_fail_wrap(&err, st, "%.150s", h.entry.path);
+    }
     if (st == VT_OK) {
         *out = h;
         return VT_EXIT_OK;

@@ -241,8 +241,11 @@ vt_status vt_cli_turn_run(const vt_cli_turn *turn, vt_generate_result *result, v
 void vt_cli_note_cut(const vt_cli_model *m, const vt_generate_result *r)
 {
     if (r->end != VT_END_CONTEXT) return;
+    uint32_t n_ctx = vt_session_n_ctx(m->session);
+    bool can_grow = n_ctx < vt_model_get_info(vt_engine_model(m->engine))->n_ctx_train;
     vt_cli_note(
         "vetro: the context of %u tokens is full (%zu of prompt, %zu of answer): the answer "
-        "stops here; --ctx makes room",
-        (unsigned)vt_session_n_ctx(m->session), r->n_prompt, r->n_generated);
+        "stops here; %s",
+        (unsigned)n_ctx, r->n_prompt, r->n_generated,
+        can_grow ? "--ctx makes room" : "the model was trained for no more");
 }

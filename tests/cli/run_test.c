@@ -1,0 +1,425 @@
+/* run_test.c -- run, chat, tokenize, logits and perplexity as a user has them, on a tiny random
+ * model with a tokenizer (scripts/make-cli-model): it speaks random bytes, and never stops by
+ * itself. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../support/child.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+#define MODEL VT_TEST_DATA "/cli/tiny-chat.gguf"
+/* 258 to 260 are its control tokens, 260 ends a turn. */
+#define PLAIN VT_TEST_DATA "/tiny/llama.gguf" /* no tokenizer */
+
+static bool contains(const vt_buffer *b, const char *text)
+{
+    return strstr(b->ptr, text) != NULL;
+}
+
+static json_t *object(const child_result *r)
+{
+    json_t *value = NULL;
+    vt_err err = {0};
+    if (vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &value, &err) != VT_OK)
+        fail_msg("%s: %s", err.msg, r->out.ptr);
+    return value;
+}
+
+static json_int_t integer_at(const json_t *o, const char *outer, const char *inner)
+{
+    return json_integer_value(json_object_get(json_object_get(o, outer), inner));
+}
+
+/* ---- run ---- */
+
+static void test_run_streams_valid_characters_though_the_model_speaks_bytes(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(NULL, "run", MODEL, "--raw", "hi", "-n", "200", "--temperature",
+                                 "1.5", "--seed", "3", "--logit-bias", "260=-100");
+    assert_int_equal(r.code, 0);
+    assert_true(r.out.len > 100);
+    assert_true(vt_utf8_is_valid(vt_buffer_slice(&r.out)));
+    assert_true(contains(&r.out, "\xef\xbf\xbd")); /* it did speak invalid bytes */
+    child_free(&r);
+}
+
+static void test_run_gives_the_same_answer_for_the_same_seed_only(void **state)
+{
+    (void)state;
+    const char *seeds[] = {"7", "7", "8"};
+    child_result r[3];
+    for (int i = 0; i < 3; i++)
+        r[i] = child_vetro(NULL, "run", MODEL, "hi", "-n", "40", "--temperature", "2", "--seed",
+                           seeds[i]);
+    assert_string_equal(r[0].out.ptr, r[1].out.ptr);
+    assert_string_not_equal(r[0].out.ptr, r[2].out.ptr);
+    for (int i = 0; i < 3; i++) child_free(&r[i]);
+}
+
+static void test_run_json_has_the_fields_of_the_contract(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(NULL, "run", MODEL, "hi", "-n", "12", "--json", "--logprobs", "3",
+                                 "--seed", "5");
+    assert_int_equal(r.code, 0);
+    json_t *o = object(&r);
+    assert_true(json_is_string(json_object_get(o, "text")));
+    assert_string_equal(json_string_value(json_object_get(o, "finish_reason")), "length");
+    assert_int_equal(integer_at(o, "usage", "completion_tokens"), 12);
+    assert_true(integer_at(o, "usage", "prompt_tokens") > 2);
+    assert_int_equal(integer_at(o, "usage", "cached_tokens"), 0);
+    assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "load")));
+    assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "prefill_tps")));
+    assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "decode_tps")));
+    const json_t *logprobs = json_object_get(o, "logprobs");
+    assert_int_equal(json_array_size(logprobs), 12);
+    for (size_t i = 0; i < 12; i++) {
+        const json_t *token = json_array_get(logprobs, i);
+        const json_t *top = json_object_get(token, "top");
+        assert_int_equal(json_array_size(top), 3);
+        /* greedy: the token is the first of the likeliest */
+        assert_int_equal(json_integer_value(json_object_get(token, "id")),
+                         json_integer_value(json_object_get(json_array_get(top, 0), "id")));
+        assert_true(json_real_value(json_object_get(token, "logprob")) < 0);
+    }
+    json_decref(o);
+    child_free(&r);
+}
+
+static char *greedy_text(const char *stop, char *finish, size_t size)
+{
+    child_result r =
+        stop ? child_vetro(NULL, "run", MODEL, "hi", "-n", "60", "--json", "--stop", stop)
+             : child_vetro(NULL, "run", MODEL, "hi", "-n", "60", "--json");
+    assert_int_equal(r.code, 0);
+    json_t *o = object(&r);
+    char *text = strdup(json_string_value(json_object_get(o, "text")));
+    snprintf(finish, size, "%s", json_string_value(json_object_get(o, "finish_reason")));
+    json_decref(o);
+    child_free(&r);
+    return text;
+}
+
+static void test_a_stop_string_over_several_tokens_ends_the_answer_before_it(void **state)
+{
+    (void)state;
+    char finish[16];
+    char *whole = greedy_text(NULL, finish, sizeof finish);
+    assert_string_equal(finish, "length");
+    /* Four ASCII letters in a row are four tokens of this vocabulary. */
+    char stop[5] = "";
+    for (const char *p = whole; *p != '\0' && stop[0] == '\0'; p++) {
+        size_t n = 0;
+        while (n < 4 && p[n] > ' ' && p[n] < 0x7f) n++;
+        if (n == 4) memcpy(stop, p, 4);
+    }
+    assert_int_equal(strlen(stop), 4);
+    char *cut = greedy_text(stop, finish, sizeof finish);
+    assert_string_equal(finish, "stop");
+    size_t want = (size_t)(strstr(whole, stop) - whole);
+    assert_int_equal(strlen(cut), want);
+    assert_memory_equal(cut, whole, want);
+    free(whole);
+    free(cut);
+}
+
+static void test_a_full_context_is_said_with_numbers(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(NULL, "run", MODEL, "hi", "--ctx", "40");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.err, "the context of 40 tokens is full"));
+    child_free(&r);
+    r = child_vetro(NULL, "run", MODEL, "hello hello hello", "--ctx", "10");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "the prompt has"));
+    assert_true(contains(&r.err, "a context of 10"));
+    assert_int_equal(r.out.len, 0);
+    child_free(&r);
+}
+
+static void test_the_prompt_may_come_from_standard_input(void **state)
+{
+    (void)state;
+    child_result a = child_vetro(&(child_options){.input = "hi"}, "run", MODEL, "-n", "20");
+    child_result b = child_vetro(NULL, "run", MODEL, "hi", "-n", "20");
+    assert_int_equal(a.code, 0);
+    assert_string_equal(a.out.ptr, b.out.ptr);
+    child_free(&a);
+    child_free(&b);
+}
+
+static void test_wrong_usage_is_told_before_any_model_is_loaded(void **state)
+{
+    (void)state;
+    const char *const cases[][6] = {
+        {"run", MODEL, "", NULL},
+        {"run", MODEL, "x", "--schema", "s.json", NULL},
+        {"run", MODEL, "x", "--logprobs", "2", NULL},
+        {"run", MODEL, "x", "--temperature", "-1", NULL},
+        {"run", MODEL, "x", "--temperature", "nan", NULL},
+        {"run", MODEL, "x", "--top-p", "1.1", NULL},
+        {"run", MODEL, "x", "--stop", "", NULL},
+        {"run", MODEL, "x", "--logit-bias", "one=2", NULL},
+        {"run", MODEL, "x", "y", NULL},
+        {"run", NULL},
+        {"run", MODEL, "x", "--kv-type", "f64", NULL},
+        {"run", MODEL, "x", "--threads", "0.5", NULL},
+        {"run", MODEL, "x", "-n", NULL},
+        {"logits", MODEL, NULL},
+        {"tokenize", MODEL, "x", "--chat", "y", NULL},
+        {"tokenize", MODEL, "x", "--date", "2026-01-01", NULL},
+        {"perplexity", MODEL, NULL},
+        {"pull", "x.gguf", "--sha256", "abc", NULL},
+    };
+    for (size_t i = 0; i < VT_COUNT(cases); i++) {
+        const char *argv[8] = {VT_BINARY};
+        for (int k = 0; k < 6 && cases[i][k] != NULL; k++) argv[k + 1] = cases[i][k];
+        child_result r = child_run(NULL, argv);
+        if (r.code != 2) print_error("case %zu: %d %s\n", i, r.code, r.err.ptr);
+        assert_int_equal(r.code, 2);
+        assert_int_equal(r.out.len, 0);
+        assert_true(r.err.len > 10);
+        child_free(&r);
+    }
+}
+
+static void test_what_is_no_model_is_one_clear_message(void **state)
+{
+    (void)state;
+    const char *const cases[][2] = {
+        {"/no/such/file.gguf", "No such file"},
+        {"/tmp", "directory"},
+        {VT_TEST_DATA "/cli/../tiny/llama.tokens", "GGUF"},
+        {"no-such-model", "no model"},
+        {"smolm2-135m", "did you mean 'smollm2-135m'"},
+        {"qwen2.5-coder-1.5b", "vetro pull qwen2.5-coder-1.5b"},
+    };
+    const char *const commands[] = {"run", "show", "tokenize"};
+    for (size_t c = 0; c < VT_COUNT(commands); c++)
+        for (size_t i = 0; i < VT_COUNT(cases); i++) {
+            child_result r = child_run(
+                &(child_options){.home = "/tmp/vetro-no-such-home"},
+                (const char *const[]){VT_BINARY, commands[c], cases[i][0],
+                                      strcmp(commands[c], "show") == 0 ? NULL : "hi", NULL});
+            if (r.code != 1 || !contains(&r.err, cases[i][1]))
+                print_error("%s %s: %d %s\n", commands[c], cases[i][0], r.code, r.err.ptr);
+            assert_int_equal(r.code, 1);
+            assert_true(contains(&r.err, cases[i][1]));
+            assert_memory_equal(r.err.ptr, "vetro: ", 7);
+            child_free(&r);
+        }
+}
+
+static void test_a_model_without_a_tokenizer_serves_logits_only(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(NULL, "run", PLAIN, "hi");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "tokenizer"));
+    child_free(&r);
+}
+
+static void test_interrupting_ends_a_run_cleanly_and_as_shells_expect(void **state)
+{
+    (void)state;
+    /* Hundreds of thousands of tokens: it would go on for minutes. */
+    child_result r =
+        child_vetro(&(child_options){.interrupt_after = 20}, "run", MODEL, "--raw", "hi", "--ctx",
+                    "200000", "--temperature", "1", "--seed", "1", "--logit-bias", "260=-100");
+    assert_int_equal(r.code, 128 + SIGINT);
+    assert_true(r.out.len >= 20);
+    assert_true(vt_utf8_is_valid(vt_buffer_slice(&r.out)));
+    assert_int_equal(r.out.ptr[r.out.len - 1], '\n');
+    child_free(&r);
+}
+
+static void test_a_reader_that_goes_away_ends_the_run(void **state)
+{
+    (void)state;
+    child_result r = child_run(
+        NULL, (const char *const[]){
+                  "/bin/sh", "-c",
+                  "\"$0\" run \"$1\" --raw hi --ctx 200000 --logit-bias 260=-100 --temperature 1 "
+                  "--seed 1 2>/dev/null | head -c 10 | wc -c",
+                  VT_BINARY, MODEL, NULL});
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "10"));
+    child_free(&r);
+}
+
+/* ---- chat ---- */
+
+static void test_chat_reads_messages_from_a_pipe_and_uses_its_cache(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(&(child_options){.input = "hi\n\"\"\"two\nlines\"\"\"\n/stats\n"},
+                                 "chat", MODEL, "-n", "5");
+    assert_int_equal(r.code, 0);
+    const char *stats = strstr(r.out.ptr, "prompt ");
+    assert_non_null(stats);
+    assert_null(strstr(stats, "(0 from the cache)"));
+    assert_non_null(strstr(stats, "answer 5 tokens"));
+    child_free(&r);
+}
+
+static void test_chat_saves_what_tokenize_takes(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vetro-chat-XXXXXX.json";
+    int fd = mkstemps(path, 5);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    char input[256];
+    snprintf(input, sizeof input, "/system Be brief.\nhi\n/save %s\n/save %s\n/exit\nnever\n", path,
+             path);
+    child_result r = child_vetro(&(child_options){.input = input}, "chat", MODEL, "-n", "5");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.err, "saved to"));
+    assert_true(contains(&r.err, "File exists")); /* the second one overwrites nothing */
+    child_result t = child_vetro(NULL, "tokenize", MODEL, "--chat", path, "--json");
+    assert_int_equal(t.code, 0);
+    json_t *o = object(&t);
+    assert_true(json_array_size(json_object_get(o, "ids")) > 20);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(o, "pieces"), 0)),
+                        "<|im_start|>");
+    json_decref(o);
+    unlink(path);
+    child_free(&t);
+    child_free(&r);
+}
+
+static void test_chat_says_what_no_longer_fits_and_goes_on(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(&(child_options){.input = "hello hello hello hello hello\n"},
+                                 "chat", MODEL, "--ctx", "20");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "a context of 20"));
+    assert_true(contains(&r.err, "/clear"));
+    child_free(&r);
+}
+
+/* ---- tokenize ---- */
+
+static void test_tokenize_goes_there_and_back(void **state)
+{
+    (void)state;
+    const char *text = "the caf\xc3\xa9 <|im_start|> \xf0\x9f\x8d\x8e";
+    child_result ids = child_vetro(NULL, "tokenize", MODEL, text);
+    assert_int_equal(ids.code, 0);
+    assert_null(strstr(ids.out.ptr, "259")); /* <|im_start|> is text here */
+    child_result back =
+        child_vetro(&(child_options){.input = ids.out.ptr}, "tokenize", MODEL, "--decode");
+    assert_string_equal(back.out.ptr, text);
+    child_result json = child_vetro(NULL, "tokenize", MODEL, "the", "--json");
+    json_t *o = object(&json);
+    assert_int_equal(json_array_size(json_object_get(o, "ids")), 2);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(o, "pieces"), 0)), "th");
+    json_decref(o);
+    child_result bad = child_vetro(NULL, "tokenize", MODEL, "--decode", "1 2 9999");
+    assert_int_equal(bad.code, 1);
+    assert_true(contains(&bad.err, "'9999'"));
+    child_free(&ids);
+    child_free(&back);
+    child_free(&json);
+    child_free(&bad);
+}
+
+/* ---- logits ---- */
+
+static void write_ids(const char *path, const int32_t *ids, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(ids, 4, n, f), n);
+    fclose(f);
+}
+
+static void test_logits_come_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vetro-logits-XXXXXX";
+    char tokens[64];
+    char out[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(tokens, sizeof tokens, "%s/t", dir);
+    snprintf(out, sizeof out, "%s/o", dir);
+    write_ids(tokens, (const int32_t[]){1, 2, 3, 4, 5}, 5);
+    child_result r = child_vetro(NULL, "logits", PLAIN, "--tokens", tokens, "--out", out, "--json");
+    assert_int_equal(r.code, 0);
+    json_t *o = object(&r);
+    assert_int_equal(json_integer_value(json_object_get(o, "tokens")), 5);
+    json_int_t n_vocab = json_integer_value(json_object_get(o, "vocabulary"));
+    json_decref(o);
+    FILE *f = fopen(out, "rb");
+    fseek(f, 0, SEEK_END);
+    assert_int_equal(ftell(f), 5 * 4 * n_vocab);
+    fclose(f);
+    unlink(out);
+    child_free(&r);
+    write_ids(tokens, (const int32_t[]){1, 2, 1 << 30}, 3);
+    r = child_vetro(NULL, "logits", PLAIN, "--tokens", tokens, "--out", out);
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "at position 2"));
+    child_free(&r);
+    write_ids(tokens, (const int32_t[]){1}, 1);
+    assert_int_equal(truncate(tokens, 3), 0);
+    r = child_vetro(NULL, "logits", PLAIN, "--tokens", tokens, "--out", out);
+    assert_int_equal(r.code, 1);
+    assert_int_equal(access(out, F_OK), -1);
+    child_free(&r);
+    unlink(tokens);
+    assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
+}
+
+/* ---- perplexity ---- */
+
+static void test_perplexity_scores_the_second_half_of_each_window(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(NULL, "perplexity", MODEL, VT_SOURCE_DIR "/CMakeLists.txt",
+                                 "--ctx", "64", "--windows", "3", "--json");
+    assert_int_equal(r.code, 0);
+    json_t *o = object(&r);
+    assert_int_equal(json_integer_value(json_object_get(o, "windows")), 3);
+    assert_int_equal(json_integer_value(json_object_get(o, "tokens")), 3 * 31);
+    assert_true(json_real_value(json_object_get(o, "perplexity")) > 1);
+    json_decref(o);
+    child_free(&r);
+    r = child_vetro(&(child_options){.input = "short"}, "perplexity", MODEL, "-");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "less than one window of 512"));
+    child_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_run_streams_valid_characters_though_the_model_speaks_bytes),
+        cmocka_unit_test(test_run_gives_the_same_answer_for_the_same_seed_only),
+        cmocka_unit_test(test_run_json_has_the_fields_of_the_contract),
+        cmocka_unit_test(test_a_stop_string_over_several_tokens_ends_the_answer_before_it),
+        cmocka_unit_test(test_a_full_context_is_said_with_numbers),
+        cmocka_unit_test(test_the_prompt_may_come_from_standard_input),
+        cmocka_unit_test(test_wrong_usage_is_told_before_any_model_is_loaded),
+        cmocka_unit_test(test_what_is_no_model_is_one_clear_message),
+        cmocka_unit_test(test_a_model_without_a_tokenizer_serves_logits_only),
+        cmocka_unit_test(test_interrupting_ends_a_run_cleanly_and_as_shells_expect),
+        cmocka_unit_test(test_a_reader_that_goes_away_ends_the_run),
+        cmocka_unit_test(test_chat_reads_messages_from_a_pipe_and_uses_its_cache),
+        cmocka_unit_test(test_chat_saves_what_tokenize_takes),
+        cmocka_unit_test(test_chat_says_what_no_longer_fits_and_goes_on),
+        cmocka_unit_test(test_tokenize_goes_there_and_back),
+        cmocka_unit_test(test_logits_come_whole_or_not_at_all),
+        cmocka_unit_test(test_perplexity_scores_the_second_half_of_each_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
