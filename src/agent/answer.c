@@ -151,7 +151,7 @@ static bool is_word_byte(char c)
            (unsigned char)c >= 0x80;
 }
 
-/* A full stop ends a sentence when the word before it is no initial or short form ("p.m.", "J.")
+/* A full stop ends a sentence when the word before it is no initial or short form ("J.", "p.m.")
  * and what follows does not go on in lower case. */
 static bool ends_sentence(vt_slice s, size_t at)
 {
@@ -160,13 +160,17 @@ static bool ends_sentence(vt_slice s, size_t at)
     if (c != '.' && c != '!' && c != '?') return false;
     size_t next = at + 1;
     while (next < s.len && memchr("\"')]", s.ptr[next], 4) != NULL) next++;
+    if (vt_slice_starts(vt_slice_skip(s, next), VT_S("\xE3\x80\x90"))) return true; /* a citation */
     if (next < s.len && s.ptr[next] != ' ' && s.ptr[next] != '\n') return false;
     while (next < s.len && s.ptr[next] == ' ') next++;
     if (next < s.len && s.ptr[next] >= 'a' && s.ptr[next] <= 'z') return false;
     if (c != '.' || at == 0) return true;
     size_t start = at;
     while (start > 0 && is_word_byte(s.ptr[start - 1])) start--;
-    bool is_letter = at - start == 1 && !(s.ptr[start] >= '0' && s.ptr[start] <= '9');
+    char letter = s.ptr[start];
+    bool is_initial = letter >= 'A' && letter <= 'Z';
+    bool is_dotted = start > 0 && s.ptr[start - 1] == '.';
+    bool is_letter = at - start == 1 && (is_initial || is_dotted);
     return !is_letter || next >= s.len;
 }
 

@@ -193,10 +193,14 @@ static vt_status read_candidates(asking *a, candidate **best, vt_err *err)
 {
     const vt_ask_limits *limits = &a->options->limits;
     const vt_reader *reader = &a->options->reader;
+    size_t n_bytes = 0;
     *best = NULL;
     for (uint32_t i = 0; i < limits->n_read; i++) {
         candidate *c = next_to_read(a);
         if (c == NULL) break;
+        n_bytes += c->text.len;
+        bool is_good = *best != NULL && (*best)->states >= limits->min_states;
+        if (is_good && n_bytes > limits->read_bytes) break;
         vt_progress_report(a->options->progress, "reading", i, limits->n_read);
         if (vt_progress_cancelled(a->options->progress))
             return vt_fail(err, VT_ECANCEL, "cancelled while reading");
@@ -205,7 +209,8 @@ static vt_status read_candidates(asking *a, candidate **best, vt_err *err)
         if (st != VT_OK) return st;
         c->was_read = true;
         if (*best == NULL || c->states > (*best)->states) *best = c;
-        if (c->states >= limits->clear_states) break;
+        double clear = limits->clear_states + (c->subject.n_covered < c->subject.n_terms ? 1 : 0);
+        if (c->states >= clear) break;
     }
     return VT_OK;
 }
@@ -237,7 +242,7 @@ static vt_status check(const asking *a, const candidate *c, vt_slice answer, vt_
     for (size_t i = 0; i < 4 && st == VT_OK; i++)
         st = vt_evidence_add(&all, vt_slice_cstr(parts[i]), err);
     if (st == VT_OK) st = vt_evidence_add(&all, a->question, err);
-    if (st == VT_OK) *unsupported = vt_evidence_unsupported(&all, answer);
+    if (st == VT_OK) *unsupported = vt_evidence_unsupported(&all, answer, VT_STRICT_WORDS);
     vt_evidence_deinit(&all);
     return st;
 }
@@ -355,6 +360,9 @@ static vt_status offer_nearest(const asking *a, vt_answer *out, vt_err *err)
 
 /* ---- answering ---- */
 
+static const char not_named[] = "no line speaks of everything that the question names";
+static const char not_stated[] = "the nearest lines do not state an answer";
+
 static vt_status refuse(const asking *a, vt_answer *out, const char *reason, vt_err *err)
 {
     vt_status st = offer_nearest(a, out, err);
@@ -380,6 +388,23 @@ static vt_status cite_others(const asking *a, const candidate *best, vt_answer *
     return VT_OK;
 }
 
+/* Do the lines that were cited speak of what the question names? */
+static vt_status find_torn_pair(const asking *a, const candidate *c, const vt_answer *out,
+                                vt_slice *torn, vt_err *err)
+{
+    const vt_passage *p = c->passage;
+    vt_evidence cited = {0};
+    const char *parts[] = {p->header, p->section, p->title, p->file};
+    vt_status st = VT_OK;
+    for (size_t i = 0; i < 4 && st == VT_OK; i++)
+        st = vt_evidence_add(&cited, vt_slice_cstr(parts[i]), err);
+    for (size_t i = 0; i < out->n_citations && st == VT_OK; i++)
+        st = vt_evidence_add(&cited, vt_slice_cstr(out->citations[i].quote), err);
+    if (st == VT_OK) *torn = vt_evidence_torn_pair(a->question, &c->evidence, &cited);
+    vt_evidence_deinit(&cited);
+    return st;
+}
+
 /* Each sentence of `text` with the lines it stands on. */
 static vt_status write_answer(const asking *a, const candidate *best, vt_slice text, vt_answer *out,
                               vt_err *err)
@@ -394,6 +419,15 @@ static vt_status write_answer(const asking *a, const candidate *best, vt_slice t
         if (st == VT_OK && unsupported.ptr != NULL)
             st = vt_answer_reject(out, i, "not in the cited lines", unsupported, err);
         else if (st == VT_OK) st = cite(a, best, out, i, err);
+    }
+    vt_slice torn = {NULL, 0};
+    if (st == VT_OK) st = find_torn_pair(a, best, out, &torn, err);
+    if (st == VT_OK && torn.ptr != NULL) {
+        double states = out->states, confirms = out->confirms;
+        vt_answer_deinit(out);
+        out->states = states;
+        out->confirms = confirms;
+        return refuse(a, out, not_named, err);
     }
     if (st == VT_OK) st = cite_others(a, best, out, err);
     return st == VT_OK ? vt_answer_finish(out, NULL, err) : st;
@@ -427,7 +461,7 @@ static vt_status answer_from(const asking *a, const candidate *best, vt_answer *
     if (st != VT_OK) goto out;
     if (!adds || out->confirms < limits->min_confirms ||
         best->states + out->confirms < limits->min_together)
-        st = refuse(a, out, "the nearest lines do not state an answer", err);
+        st = refuse(a, out, not_stated, err);
     else st = write_answer(a, best, answer, out, err);
 
 out:
@@ -446,10 +480,8 @@ vt_status vt_ask(const vt_ask_options *options, vt_slice question, vt_answer *ou
     if (st != VT_OK) goto out;
     if (best != NULL) answer.states = best->states;
     if (a.n == 0) st = refuse(&a, &answer, "no line has a word of the question", err);
-    else if (best == NULL)
-        st = refuse(&a, &answer, "no line speaks of everything that the question names", err);
-    else if (best->states < options->limits.min_states)
-        st = refuse(&a, &answer, "the nearest lines do not state an answer", err);
+    else if (best == NULL) st = refuse(&a, &answer, not_named, err);
+    else if (best->states < options->limits.min_states) st = refuse(&a, &answer, not_stated, err);
     else st = answer_from(&a, best, &answer, err);
 
 out:
@@ -457,22 +489,4 @@ out:
     if (st == VT_OK) *out = answer;
     else vt_answer_deinit(&answer);
     return st;
-}
-
-/* ---- the library as a source ---- */
-
-static vt_status library_search(void *ctx, vt_slice query, size_t k, vt_passages *out, vt_err *err)
-{
-    return vt_library_search(ctx, query, k, out, err);
-}
-
-static vt_status library_lines(void *ctx, vt_slice file, int64_t first, int64_t last, vt_lines *out,
-                               vt_err *err)
-{
-    return vt_library_lines(ctx, file, first, last, out, err);
-}
-
-vt_source vt_library_source(vt_library *lib)
-{
-    return (vt_source){.search = library_search, .lines = library_lines, .ctx = lib};
 }

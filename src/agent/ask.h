@@ -10,7 +10,8 @@
  *                  in the passage, its heading or header row, or the question
  *     adds         it says something that the question did not; a number when asked how many
  *     confirms     does the text state exactly this answer? the model's odds
- *     cite         the lines of the passage that hold what the answer claims
+ *     cite         the lines of the passage that hold what the answer claims; they may not tear
+ *                  apart what the question has side by side
  *
  * A sentence that fails the check is replaced by the passage's own words if the model confirms
  * those; otherwise the question is refused: "not in your documents", with the nearest lines.
@@ -25,7 +26,7 @@
 
 #include "agent/answer.h"
 #include "agent/reader.h"
-#include "docs/library.h"
+#include "agent/source.h"
 
 /* What counts as enough, in log odds. They depend on the model: see vt_ask_limits_for. */
 typedef struct {
@@ -35,20 +36,12 @@ typedef struct {
     double clear_states;       /* so sure that no other passage is read */
     uint32_t n_search;         /* passages taken from the search */
     uint32_t n_read;           /* at most so many of them are read by the model */
+    uint32_t read_bytes;       /* once one is good enough, no more text than this is read */
     const char *calibrated_on; /* "qwen2.5-coder-1.5b"; "default" when the model has no entry */
 } vt_ask_limits;
 
 /* By the model's general.name and architecture, from the table in ask_limits.c. */
 vt_ask_limits vt_ask_limits_for(vt_slice model_name, vt_slice architecture);
-
-/* Where passages come from: a library, or a list in a test. */
-typedef struct {
-    vt_status (*search)(void *ctx, vt_slice query, size_t k, vt_passages *out, vt_err *err);
-    vt_status (*lines)(void *ctx, vt_slice file, int64_t first, int64_t last, vt_lines *out,
-                       vt_err *err);
-    void *ctx;
-} vt_source;
-vt_source vt_library_source(vt_library *lib);
 
 typedef struct {
     vt_source source;

@@ -12,20 +12,22 @@ static const struct {
      "qwen2",
      {.min_states = 0.6,
       .min_confirms = 0.0,
-      .min_together = 1.4,
-      .clear_states = 2.5,
+      .min_together = 1.5,
+      .clear_states = 2.0,
       .n_search = 12,
       .n_read = 5,
+      .read_bytes = 1500,
       .calibrated_on = "qwen2.5-coder-1.5b"}},
 };
 
 static const vt_ask_limits standard = {
     .min_states = 0.6,
     .min_confirms = 0.0,
-    .min_together = 1.4,
+    .min_together = 1.5,
     .clear_states = 3.0,
     .n_search = 12,
     .n_read = 5,
+    .read_bytes = 1500,
     .calibrated_on = "default",
 };
 

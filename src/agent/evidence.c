@@ -482,13 +482,14 @@ static bool next_quoted(vt_slice text, size_t *at, vt_slice *out)
     return false;
 }
 
-vt_slice vt_evidence_unsupported(const vt_evidence *e, vt_slice answer)
+vt_slice vt_evidence_unsupported(const vt_evidence *e, vt_slice answer, vt_strictness strictness)
 {
     vt_atoms cursor = vt_atoms_of(answer);
     vt_atom atom;
     while (vt_atoms_next(&cursor, &atom)) {
         bool must = atom.kind == VT_ATOM_NUMBER || atom.kind == VT_ATOM_NAME ||
-                    (atom.kind == VT_ATOM_WORD && atom.end - atom.start >= LONG_WORD);
+                    (strictness == VT_STRICT_WORDS && atom.kind == VT_ATOM_WORD &&
+                     atom.end - atom.start >= LONG_WORD);
         if (must && !vt_evidence_has(e, &atom))
             return vt_slice_of(answer.ptr + atom.start, atom.end - atom.start);
     }
@@ -594,4 +595,27 @@ vt_status vt_evidence_adds(vt_slice question, vt_slice answer, bool *adds, vt_er
     bool has_amount = has_word(answer, amounts, VT_COUNT(amounts));
     *adds = asks_for_number(question) ? any_number || has_amount : any || has_amount;
     return VT_OK;
+}
+
+static bool ends_like_a_verb(vt_slice text, const vt_atom *atom)
+{
+    vt_slice word = vt_slice_of(text.ptr + atom->start, atom->end - atom->start);
+    return vt_slice_ends(word, VT_S("ed")) || vt_slice_ends(word, VT_S("ing"));
+}
+
+vt_slice vt_evidence_torn_pair(vt_slice question, const vt_evidence *passage,
+                               const vt_evidence *cited)
+{
+    vt_atoms cursor = vt_atoms_of(question);
+    vt_atom atom, before = {.kind = VT_ATOM_FILLER};
+    while (vt_atoms_next(&cursor, &atom)) {
+        bool is_pair = before.kind != VT_ATOM_FILLER && atom.kind != VT_ATOM_FILLER &&
+                       before.end + 1 == atom.start && !ends_like_a_verb(question, &before) &&
+                       !ends_like_a_verb(question, &atom);
+        if (is_pair && vt_evidence_has(passage, &before) && vt_evidence_has(passage, &atom) &&
+            vt_evidence_has(cited, &before) != vt_evidence_has(cited, &atom))
+            return vt_slice_of(question.ptr + before.start, atom.end - before.start);
+        before = atom;
+    }
+    return (vt_slice){NULL, 0};
 }

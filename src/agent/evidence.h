@@ -61,9 +61,17 @@ VT_MUSTUSE vt_status vt_evidence_add(vt_evidence *e, vt_slice text, vt_err *err)
  * four letters when one is the beginning of the other ("train", "trainer"). */
 bool vt_evidence_has(const vt_evidence *e, const vt_atom *atom);
 
-/* What of `answer` is not in the evidence: the first number, name, quoted text or longer word (five
- * letters and more), as a slice of the answer; empty (ptr NULL) when all of it is. */
-vt_slice vt_evidence_unsupported(const vt_evidence *e, vt_slice answer);
+/* What of `answer` is not in the evidence: the first number, name or quoted text, and with
+ * VT_STRICT_WORDS the first longer word (five letters and more) too, as a slice of the answer;
+ * empty (ptr NULL) when all of it is. */
+typedef enum { VT_STRICT_NAMES, VT_STRICT_WORDS } vt_strictness;
+vt_slice vt_evidence_unsupported(const vt_evidence *e, vt_slice answer, vt_strictness strictness);
+
+/* Two words that stand side by side in the question ("deputy treasurer") and both in the passage,
+ * but of which the cited lines have just one: they speak of something else (the deputy chair).
+ * Verbs in -ed and -ing are no such words. The pair as a slice of the question; empty: none. */
+vt_slice vt_evidence_torn_pair(vt_slice question, const vt_evidence *passage,
+                               const vt_evidence *cited);
 
 /* Does the answer say something that the question did not? A number when it asks how many or how
  * much. True for questions that are answered with yes or no. */

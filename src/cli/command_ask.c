@@ -5,12 +5,13 @@
 #include <stdio.h>
 
 #include "agent/ask.h"
+#include "agent/turn.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "chat/format.h"
 
-/* Context that one question needs: the prompt of one passage at a time. */
-enum { ASK_CONTEXT = 4096, MAX_QUESTION = 64 << 10 };
+/* Context: the prompt of one passage at a time, or a conversation with the pages it opened. */
+enum { ASK_CONTEXT = 4096, BROWSE_CONTEXT = 32768, MAX_QUESTION = 64 << 10 };
 
 typedef struct {
     const vt_args *args;
@@ -18,8 +19,9 @@ typedef struct {
     vt_cli_documents docs;
     vt_cli_model model;
     vt_chat_format format;
-    vt_engine_reader *reader;
+    bool searches_itself; /* trained on the browser (gpt-oss): agent/browse.h; else agent/ask.h */
     vt_ask_limits limits;
+    vt_reader_usage usage;
     vt_answer answer;
     double seconds; /* from the question to the answer, without loading the model */
 } ask_state;
@@ -75,27 +77,44 @@ static json_t *nearest_json(const vt_answer *a)
     return list;
 }
 
+static json_t *limits_json(const vt_ask_limits *l)
+{
+    return json_pack("{s:f, s:f, s:f, s:s}", "states", l->min_states, "confirms", l->min_confirms,
+                     "together", l->min_together, "calibrated_on", l->calibrated_on);
+}
+
 static json_t *answer_json(const ask_state *s)
 {
-    vt_reader_usage usage = vt_engine_reader_usage(s->reader);
-    const vt_ask_limits *l = &s->limits;
-    json_t *o = json_pack(
-        "{s:b, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:s}, s:f, s:f}",
-        "answered", (int)s->answer.answered, "answer", text_json(s->answer.answer), "sentences",
-        sentences_json(&s->answer), "citations", citations_json(&s->answer), "nearest",
-        nearest_json(&s->answer), "model", text_json(s->model.entry.digest), "usage",
-        "prompt_tokens", (json_int_t)usage.prompt_tokens, "completion_tokens",
-        (json_int_t)usage.completion_tokens, "cached_tokens", (json_int_t)usage.cached_tokens,
-        "thresholds", "states", l->min_states, "confirms", l->min_confirms, "together",
-        l->min_together, "calibrated_on", l->calibrated_on, "seconds", s->seconds, "load_seconds",
-        s->model.load_seconds);
-    if (o != NULL)
-        json_object_set_new(
-            o, "log_odds",
-            json_pack("{s:f, s:f}", "states", s->answer.states, "confirms", s->answer.confirms));
-    if (o != NULL && s->answer.reason != NULL)
-        json_object_set_new(o, "reason", text_json(s->answer.reason));
+    const vt_answer *a = &s->answer;
+    const vt_reader_usage *u = &s->usage;
+    json_t *usage = json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)u->prompt_tokens,
+                              "completion_tokens", (json_int_t)u->completion_tokens,
+                              "cached_tokens", (json_int_t)u->cached_tokens);
+    json_t *o =
+        json_pack("{s:b, s:o, s:o, s:o, s:o, s:s, s:o, s:f, s:f}", "answered", (int)a->answered,
+                  "answer", text_json(a->answer), "sentences", sentences_json(a), "citations",
+                  citations_json(a), "nearest", nearest_json(a), "model", s->model.entry.digest,
+                  "usage", usage, "seconds", s->seconds, "load_seconds", s->model.load_seconds);
+    if (o == NULL) return NULL;
+    if (a->reason != NULL) json_object_set_new(o, "reason", text_json(a->reason));
+    if (s->searches_itself) return o;
+    json_object_set_new(o, "thresholds", limits_json(&s->limits));
+    json_object_set_new(o, "log_odds",
+                        json_pack("{s:f, s:f}", "states", a->states, "confirms", a->confirms));
     return o;
+}
+
+/* Scripts want to know which model it was; a file that is not in the store is read for that. */
+static int print_json(ask_state *s)
+{
+    if (s->model.entry.digest[0] == '\0') {
+        vt_store_entry entry = {0};
+        int code = vt_cli_find_model(vt_args_text(s->args, "model"), true, &entry);
+        if (code != VT_EXIT_OK) return code;
+        memcpy(s->model.entry.digest, entry.digest, sizeof entry.digest);
+        vt_store_entry_deinit(&entry);
+    }
+    return vt_cli_print_json(answer_json(s));
 }
 
 /* ---- text ---- */
@@ -175,21 +194,77 @@ static int open_documents(ask_state *s)
     return code;
 }
 
+/* A model that searches by itself keeps the pages it opened in its context: a longer session. */
+static vt_status make_room(ask_state *s, vt_err *err)
+{
+    vt_session *longer = NULL;
+    vt_session_options wanted = s->model.session_options;
+    if (vt_args_has(s->args, "ctx")) return VT_OK;
+    uint32_t trained = vt_model_get_info(vt_engine_model(s->model.engine))->n_ctx_train;
+    wanted.n_ctx = trained > 0 && trained < BROWSE_CONTEXT ? trained : BROWSE_CONTEXT;
+    vt_session_free(s->model.session);
+    s->model.session = NULL;
+    vt_status st = vt_session_new(s->model.engine, &wanted, &longer, err);
+    s->model.session = longer;
+    return st;
+}
+
 static int open_model(ask_state *s)
 {
     vt_err err = {0};
     vt_session_options wanted = {.n_ctx = ASK_CONTEXT};
-    const char *forced = vt_args_text(s->args, "format");
-    const char *name = vt_args_text(s->args, "model");
-    int code = vt_cli_open_model(s->args, name, &wanted, &s->model);
+    int code = vt_cli_open_model(s->args, vt_args_text(s->args, "model"), &wanted, &s->model);
     if (code != VT_EXIT_OK) return code;
     const vt_model *model = vt_engine_model(s->model.engine);
     const vt_model_info *info = vt_model_get_info(model);
-    vt_status st =
-        vt_chat_format_for_gguf(vt_model_gguf(model), vt_engine_tokenizer(s->model.engine),
-                                vt_slice_cstr(forced), &s->format, &err);
+    vt_slice forced = vt_slice_cstr(vt_args_text(s->args, "format"));
+    vt_status st = vt_chat_format_for_gguf(
+        vt_model_gguf(model), vt_engine_tokenizer(s->model.engine), forced, &s->format, &err);
     s->limits = vt_ask_limits_for(vt_slice_cstr(info->name), vt_slice_cstr(info->architecture));
+    s->searches_itself = st == VT_OK && strcmp(s->format.name, "harmony") == 0;
+    if (s->searches_itself) st = make_room(s, &err);
     return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+}
+
+/* Score, answer, verify: for models that were not trained on tools. */
+static vt_status read_and_answer(ask_state *s, const vt_progress *progress, vt_err *err)
+{
+    vt_engine_reader *reader = NULL;
+    vt_status st = vt_engine_reader_new(s->model.session, &s->format, progress, &reader, err);
+    if (st != VT_OK) return st;
+    vt_ask_options options = {.source = vt_library_source(s->docs.library),
+                              .reader = vt_engine_reader_as_reader(reader),
+                              .limits = s->limits,
+                              .progress = progress};
+    st = vt_ask(&options, vt_buffer_slice(&s->question), &s->answer, err);
+    s->usage = vt_engine_reader_usage(reader);
+    vt_engine_reader_free(reader);
+    return st;
+}
+
+/* The model's own search, open and find, sampled as its publisher says, the seed fixed: the same
+ * question gets the same answer. */
+static vt_status search_and_answer(ask_state *s, const vt_progress *progress, vt_err *err)
+{
+    char date[11];
+    const char *source = NULL;
+    const vt_gguf *g = vt_model_gguf(vt_engine_model(s->model.engine));
+    vt_engine_turn turn = {
+        .engine = s->model.engine,
+        .session = s->model.session,
+        .format = &s->format,
+        .sampling = vt_catalogue_sampling(
+            vt_catalogue_by_digest(vt_slice_cstr(s->model.entry.digest)), g, &source),
+        .seed = 1,
+        .progress = progress};
+    vt_clock_date(date);
+    vt_browse_options options = {.source = vt_library_source(s->docs.library),
+                                 .turn = vt_engine_turn_as_turn(&turn),
+                                 .date = vt_slice_cstr(date),
+                                 .progress = progress};
+    vt_status st = vt_browse(&options, vt_buffer_slice(&s->question), &s->answer, err);
+    s->usage = turn.usage;
+    return st;
 }
 
 static int answer(ask_state *s)
@@ -199,15 +274,8 @@ static int answer(ask_state *s)
     vt_cli_interrupt_flag();
     vt_cli_progress_begin(&bar);
     double start = vt_clock_seconds();
-    vt_status st =
-        vt_engine_reader_new(s->model.session, &s->format, &bar.progress, &s->reader, &err);
-    if (st == VT_OK) {
-        vt_ask_options options = {.source = vt_library_source(s->docs.library),
-                                  .reader = vt_engine_reader_as_reader(s->reader),
-                                  .limits = s->limits,
-                                  .progress = &bar.progress};
-        st = vt_ask(&options, vt_buffer_slice(&s->question), &s->answer, &err);
-    }
+    vt_status st = s->searches_itself ? search_and_answer(s, &bar.progress, &err)
+                                      : read_and_answer(s, &bar.progress, &err);
     s->seconds = vt_clock_seconds() - start;
     vt_cli_progress_end(&bar);
     return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
@@ -236,12 +304,9 @@ static int run_ask(const vt_args *args)
     if (code == VT_EXIT_OK) code = open_documents(&s);
     if (code == VT_EXIT_OK) code = open_model(&s);
     if (code == VT_EXIT_OK) code = answer(&s);
-    if (code == VT_EXIT_OK) {
-        if (vt_args_flag(args, "json")) code = vt_cli_print_json(answer_json(&s));
-        else print_answer(&s.answer);
-    }
+    if (code == VT_EXIT_OK && vt_args_flag(args, "json")) code = print_json(&s);
+    else if (code == VT_EXIT_OK) print_answer(&s.answer);
     vt_answer_deinit(&s.answer);
-    vt_engine_reader_free(s.reader);
     vt_cli_close_model(&s.model);
     vt_cli_documents_close(&s.docs);
     vt_buffer_deinit(&s.question);

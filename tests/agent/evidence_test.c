@@ -12,7 +12,7 @@ static bool supports(const char *evidence, const char *answer)
 {
     vt_evidence e = {0};
     assert_int_equal(vt_evidence_add(&e, vt_slice_cstr(evidence), NULL), VT_OK);
-    vt_slice bad = vt_evidence_unsupported(&e, vt_slice_cstr(answer));
+    vt_slice bad = vt_evidence_unsupported(&e, vt_slice_cstr(answer), VT_STRICT_WORDS);
     vt_evidence_deinit(&e);
     return bad.ptr == NULL;
 }
@@ -142,6 +142,24 @@ static void test_an_answer_that_only_repeats_the_question_adds_nothing(void **st
     assert_true(adds("Is the counter open on Sundays?", "The counter is open on Sundays."));
 }
 
+static void test_words_side_by_side_in_the_question_are_not_torn_apart(void **state)
+{
+    (void)state;
+    vt_evidence passage = {0}, deputy = {0}, treasurer = {0};
+    assert_int_equal(vt_evidence_add(&passage, VT_S("Deputy chair: Kern. Treasurer: Oduya."), NULL),
+                     VT_OK);
+    assert_int_equal(vt_evidence_add(&deputy, VT_S("Deputy chair: Kern."), NULL), VT_OK);
+    assert_int_equal(vt_evidence_add(&treasurer, VT_S("Treasurer: Oduya."), NULL), VT_OK);
+    vt_slice wrong = VT_S("Who was elected deputy treasurer?");
+    assert_true(
+        vt_slice_eq(vt_evidence_torn_pair(wrong, &passage, &deputy), VT_S("deputy treasurer")));
+    assert_int_equal(vt_evidence_torn_pair(VT_S("Who is treasurer?"), &passage, &treasurer).len, 0);
+    assert_int_equal(vt_evidence_torn_pair(VT_S("Who is deputy chair?"), &passage, &deputy).len, 0);
+    vt_evidence_deinit(&passage);
+    vt_evidence_deinit(&deputy);
+    vt_evidence_deinit(&treasurer);
+}
+
 static void test_every_prefix_of_odd_bytes_is_read_to_its_end(void **state)
 {
     (void)state;
@@ -171,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_words_of_asking_are_not_the_subject),
         cmocka_unit_test(test_languages_that_capitalise_nouns_have_no_names_by_capitals),
         cmocka_unit_test(test_an_answer_that_only_repeats_the_question_adds_nothing),
+        cmocka_unit_test(test_words_side_by_side_in_the_question_are_not_torn_apart),
         cmocka_unit_test(test_every_prefix_of_odd_bytes_is_read_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
