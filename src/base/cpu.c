@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "base/file.h"
 #include "base/parse.h"
@@ -21,6 +25,7 @@ void vt_cpu_detect(vt_cpu_features *out)
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 #elif defined(__aarch64__)
     out->has_neon = true;
+    out->has_dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
     memcpy(out->model, "unknown CPU", 12);
     vt_buffer text;

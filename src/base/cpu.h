@@ -10,7 +10,8 @@ typedef struct {
     bool has_avx2;   /* with FMA and F16C */
     bool has_avx512; /* F, BW, VL, DQ, VNNI */
     bool has_neon;
-    char model[80]; /* "AMD EPYC ..." */
+    bool has_dotprod; /* NEON's dot-product instructions */
+    char model[80];   /* "AMD EPYC ..." */
 } vt_cpu_features;
 
 void vt_cpu_detect(vt_cpu_features *out);

@@ -70,7 +70,7 @@ typedef struct {
 #define VT_ATTEND_SCRATCH(head_dim) ((size_t)(head_dim) * (2 * VT_KEY_TILE + VT_ATTEND_MAX_ROWS))
 
 typedef struct {
-    const char *name; /* "scalar", "avx2", "avx512" */
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
 
     /* The tile product for a format; never NULL. */
     vt_tile_fn *(*tile)(vt_format format);

@@ -16,6 +16,9 @@ const vt_kernels *vt_kernels_select(const char *cap)
     if (cap != NULL && strcmp(cap, "avx2") == 0) return cpu.has_avx2 ? best : NULL;
     if (cpu.has_avx512) best = vt_kernels_avx512();
     if (cap != NULL && strcmp(cap, "avx512") == 0) return cpu.has_avx512 ? best : NULL;
+#elif defined(__aarch64__)
+    if (cpu.has_neon) best = cpu.has_dotprod ? vt_kernels_neon_dotprod() : vt_kernels_neon();
+    if (cap != NULL && strcmp(cap, "neon") == 0) return best;
 #endif
     return cap == NULL ? best : NULL;
 }

@@ -28,7 +28,7 @@ static float random_float(float scale)
     return ((float)(random_u32() % 2000001) - 1000000.0f) * 1e-6f * scale;
 }
 
-static const char *const isas[] = {"avx2", "avx512"};
+static const char *const isas[] = {"avx2", "avx512", "neon"};
 
 /* Call check(k) for each vectorised table that this CPU can run. */
 static void for_each_isa(void (*check)(const vt_kernels *k))
