@@ -21,7 +21,7 @@
 #include "base/alloc.h"
 #include "base/cpu.h"
 
-enum { SPINS = 20000, SPINS_CROWDED = 50 };
+enum { SPINS = 4000, SPINS_CROWDED = 50 };
 
 struct vt_pool {
     int n_threads;
