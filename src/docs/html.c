@@ -275,11 +275,14 @@ static void start_table(reader *r)
 
 static void append_text(reader *r, vt_slice s)
 {
-    if (r->n_pre > 0 && !r->in_cell) {
+    if (r->n_tables > 0 && r->in_row && !r->in_cell) return; /* white space between cells */
+    /* After a block inside <pre> its text goes on as it was. */
+    if (r->n_pre > 0 && !r->in_cell && r->kind == VT_LINE_TEXT && r->block.len == 0)
+        r->kind = VT_LINE_CODE;
+    if (r->kind == VT_LINE_CODE && !r->in_cell) {
         vt_buffer_append(&r->block, s);
         return;
     }
-    if (r->n_tables > 0 && r->in_row && !r->in_cell) return; /* white space between cells */
     size_t i = 0;
     while (i < s.len) {
         size_t n = 0;
@@ -330,7 +333,7 @@ static void on_start(void *ctx, const xmlChar *xml_name, const xmlChar **atts)
     switch (tag) {
     case TAG_TITLE: r->in_title = true; break;
     case TAG_BREAK:
-        if (r->n_pre > 0 && !r->in_cell) vt_buffer_byte(&r->block, '\n');
+        if (r->kind == VT_LINE_CODE && !r->in_cell) vt_buffer_byte(&r->block, '\n');
         else r->wants_space = true;
         break;
     case TAG_IMAGE:
