@@ -99,7 +99,7 @@ static size_t system_message(vt_emit *e, const vt_chat_format *f, const vt_conve
         start(e, "system\n");
         vt__emit_text(e, text);
         if (vt_conversation_n_tools(c) > 0) tools_block(e, c, f->dialect == VT_DIALECT_QWEN25_TWIN);
-        vt__emit_response_form(e, c);
+        vt__emit_response_form(e, c, text.len > 0 || vt_conversation_n_tools(c) > 0);
         end(e);
     }
     return has_own;

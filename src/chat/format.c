@@ -180,16 +180,17 @@ bool vt__emit_replay(vt_emit *e, const vt_conversation *c, size_t i, size_t end)
     return true;
 }
 
-void vt__emit_response_form(vt_emit *e, const vt_conversation *c)
+void vt__emit_response_form(vt_emit *e, const vt_conversation *c, bool is_after_text)
 {
     vt_response_form form = vt_conversation_response(c);
     if (!form.is_json) return;
+    if (is_after_text) vt__emit_trusted(e, VT_S("\n\n"));
     if (form.schema == NULL) {
-        vt__emit_trusted(e, VT_S("\n\nAnswer with one JSON object and nothing else."));
+        vt__emit_trusted(e, VT_S("Answer with one JSON object and nothing else."));
         return;
     }
-    vt__emit_trusted(e, VT_S("\n\nAnswer with one JSON value that fits this schema, and nothing "
-                             "else:\n"));
+    vt__emit_trusted(e,
+                     VT_S("Answer with one JSON value that fits this schema, and nothing else:\n"));
     vt__emit_json(e, form.schema, 0);
 }
 

@@ -52,8 +52,9 @@ size_t vt__message_end(const vt_conversation *c, size_t i);
 bool vt__emit_replay(vt_emit *e, const vt_conversation *c, size_t i, size_t end);
 
 /* For formats that have no words of their own for it: the wish for JSON, as an addition to the
- * system message; nothing when the answer is plain text. */
-void vt__emit_response_form(vt_emit *e, const vt_conversation *c);
+ * system message (a paragraph of its own where that has text); nothing when the answer is plain
+ * text. */
+void vt__emit_response_form(vt_emit *e, const vt_conversation *c, bool is_after_text);
 
 /* `s` without white space at both ends, as Python's str.strip() (and Jinja's trim) understands it.
  */

@@ -67,8 +67,9 @@ static size_t system_message(vt_emit *e, const vt_chat_format *f, const vt_conve
         date(e, vt_conversation_date(c));
         vt__emit_trusted(e, VT_S("\n\n"));
     }
-    if (has_own) vt__emit_text(e, vt__strip(vt_conversation_item(c, 0)->text));
-    vt__emit_response_form(e, c);
+    vt_slice own = has_own ? vt__strip(vt_conversation_item(c, 0)->text) : (vt_slice){0};
+    vt__emit_text(e, own);
+    vt__emit_response_form(e, c, own.len > 0);
     end(e);
     return has_own;
 }

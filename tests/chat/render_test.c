@@ -243,6 +243,64 @@ static void test_tools_where_the_format_has_none_are_an_error(void **state)
     vt_conversation_free(c);
 }
 
+/* What no template has: our own words for it, after the system message. */
+static void test_json_answers_are_asked_for_where_the_format_has_no_words(void **state)
+{
+    (void)state;
+    vt_conversation *c = conversation(
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"}],\"response_format\":{\"type\":"
+        "\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":{\"type\":\"object\"}}}}");
+    vt_chat_format smol = format("chatml", VT_DIALECT_SMOLLM2);
+    renders(&smol, c,
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging "
+            "Face\n\nAnswer with one JSON value that fits this schema, and nothing else:\n"
+            "{\"type\": \"object\"}<|im_end|>\n<|im_start|>user\nu<|im_end|>\n"
+            "<|im_start|>assistant\n");
+    vt_conversation_free(c);
+    c = conversation("{\"messages\":[{\"role\":\"user\",\"content\":\"u\"}],"
+                     "\"response_format\":{\"type\":\"json_object\"}}");
+    vt_chat_format llama = format("llama3", VT_DIALECT_PLAIN);
+    renders(&llama, c,
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nAnswer with one "
+            "JSON object and nothing else.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nu"
+            "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+    vt_conversation_free(c);
+}
+
+static void test_default_system_messages_are_the_publishers(void **state)
+{
+    (void)state;
+    vt_conversation *c = conversation("{\"messages\":[{\"role\":\"user\",\"content\":\"u\"}]}");
+    vt_chat_format qwen2 = format("chatml", VT_DIALECT_QWEN2);
+    renders(&qwen2, c,
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+            "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n");
+    vt_chat_format plain = format("chatml", VT_DIALECT_PLAIN); /* --format chatml: none */
+    vt_buffer out;
+    vt_buffer_init(&out, 0);
+    render_text(&plain, c, &out);
+    assert_string_equal(out.ptr, "<|im_start|>user\nu<|im_end|>\n<|im_start|>assistant\n");
+    vt_buffer_deinit(&out);
+    vt_conversation_free(c);
+}
+
+static void test_llama_gets_one_call_a_turn(void **state)
+{
+    (void)state;
+    vt_conversation *c = conversation(
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\","
+        "\"content\":\"Look:\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{\\\"x\\\":1}\"}},{\"id\":\"b\",\"function\":{\"name\":\"g\","
+        "\"arguments\":\"not JSON\"}}]}]}");
+    vt_chat_format llama = format("llama3", VT_DIALECT_LLAMA31);
+    renders(&llama, c,
+            "u<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"f\", "
+            "\"parameters\": {\"x\": 1}}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n"
+            "\n{\"name\": \"g\", \"parameters\": \"not JSON\"}<|eot_id|><|start_header_id|>"
+            "assistant<|end_header_id|>\n\n");
+    vt_conversation_free(c);
+}
+
 static void test_text_of_users_stays_untrusted(void **state)
 {
     (void)state;
@@ -274,6 +332,9 @@ int main(void)
         cmocka_unit_test(test_an_unknown_template_is_an_error_that_names_the_option),
         cmocka_unit_test(test_what_the_model_sampled_is_replayed_as_ids),
         cmocka_unit_test(test_tools_where_the_format_has_none_are_an_error),
+        cmocka_unit_test(test_json_answers_are_asked_for_where_the_format_has_no_words),
+        cmocka_unit_test(test_default_system_messages_are_the_publishers),
+        cmocka_unit_test(test_llama_gets_one_call_a_turn),
         cmocka_unit_test(test_text_of_users_stays_untrusted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
