@@ -42,7 +42,7 @@ static bool looks_binary(vt_slice bytes)
         unsigned char c = (unsigned char)sample.ptr[i];
         if (c < 32 && memchr("\t\n\v\f\r\b\033", c, 7) == NULL) n_control++;
     }
-    return n_control * 50 > sample.len;
+    return n_control > 4 && n_control * 50 > sample.len; /* a short note may hold a few */
 }
 
 /* UTF-16 of mostly Latin text has a zero in every other byte: "UTF-16LE", "UTF-16BE" or NULL. */
