@@ -84,6 +84,22 @@ static vt_status check_memory(const vt_model *m, vt_err *err)
         (double)need / 0x1p30, (double)have / 0x1p30);
 }
 
+/* A model without a tokenizer is fine: it takes token ids. */
+static vt_status load_tokenizer(vt_model *m, vt_err *err)
+{
+    vt_err own = {0}; /* the caller's stays as it was when there just is none */
+    vt_status st = vt_tokenizer_from_gguf(m->gguf, &m->tokenizer, &own);
+    if (st == VT_ENOTFOUND) m->tokenizer = NULL;
+    else if (st != VT_OK) {
+        if (err != NULL) *err = own;
+        return st;
+    }
+    if (m->tokenizer != NULL && vt_tokenizer_n_vocab(m->tokenizer) > m->hyper.n_vocab)
+        return vt_fail(err, VT_EINPUT, "the tokenizer has %zu entries, the embedding %u",
+                       vt_tokenizer_n_vocab(m->tokenizer), m->hyper.n_vocab);
+    return VT_OK;
+}
+
 static vt_status load(vt_model *m, vt_pool *pool, const vt_progress *progress, vt_err *err)
 {
     vt_slice architecture;
@@ -96,12 +112,8 @@ static vt_status load(vt_model *m, vt_pool *pool, const vt_progress *progress, v
     if (st == VT_OK && m->family->read != NULL)
         st = m->family->read(m->gguf, architecture, &m->hyper, err);
     if (st != VT_OK) return st;
-    st = vt_tokenizer_from_gguf(m->gguf, &m->tokenizer, err);
-    if (st == VT_ENOTFOUND) m->tokenizer = NULL; /* a model without a tokenizer is fine for ids */
-    else if (st != VT_OK) return st;
-    if (m->tokenizer != NULL && vt_tokenizer_n_vocab(m->tokenizer) > m->hyper.n_vocab)
-        return vt_fail(err, VT_EINPUT, "the tokenizer has %zu entries, the embedding %u",
-                       vt_tokenizer_n_vocab(m->tokenizer), m->hyper.n_vocab);
+    st = load_tokenizer(m, err);
+    if (st != VT_OK) return st;
     st = vt_weights_new(m->gguf, &m->weights, err);
     if (st != VT_OK) return st;
     m->layers = vt_calloc(m->hyper.n_layers, sizeof *m->layers);
