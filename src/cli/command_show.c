@@ -12,6 +12,7 @@ typedef struct {
     vt_sampling sampling;
     const char *sampling_source;
     const char *licence;
+    const char *terms; /* may be NULL */
     const char *name;
     const char *source;
     uint64_t memory_bytes;
@@ -28,6 +29,7 @@ static vt_status read_header(shown *s, uint64_t n_ctx, vt_err *err)
         s->sampling = vt_catalogue_sampling(known, g, &s->sampling_source);
         s->memory_bytes = vt_model_memory_estimate(g, n_ctx);
         s->licence = known ? known->licence : s->summary.licence;
+        s->terms = known ? known->terms : NULL;
         s->name = s->entry.name ? s->entry.name : s->summary.name;
         s->source = s->entry.source ? s->entry.source : s->entry.path;
     }
@@ -79,6 +81,7 @@ static void print_text(const shown *s)
     if (m->context_length > 0) printf("context         %" PRIu64 " tokens\n", m->context_length);
     printf("memory          about %s to run\n", vt_cli_size_text(s->memory_bytes, text));
     printf("licence         %s\n", s->licence[0] ? s->licence : "not stated");
+    if (s->terms != NULL) printf("terms           %s\n", s->terms);
     print_sampling(s);
     printf("digest          %s\n", s->entry.digest);
     printf("source          %s\n", s->source);
