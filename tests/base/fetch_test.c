@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../support/http_server.h"
+#include "base/alloc.h"
 #include "base/fetch.h"
 #include "base/file.h"
 
@@ -300,6 +301,22 @@ static void test_a_cancelled_download_keeps_its_part_and_goes_on_later(void **st
     assert_whole(f);
 }
 
+static void test_every_failed_allocation_is_an_error(void **state)
+{
+    fixture *f = *state;
+    vt_fetch_result r;
+    uint64_t nth = 1;
+    for (; nth < 1000; nth++) {
+        vt_alloc_fail_nth(nth);
+        vt_status st = fetch_it(f, f->url, true, &r, NULL);
+        vt_alloc_fail_nth(0);
+        if (st == VT_OK) break;
+        assert_false(exists(f, ""));
+    }
+    assert_in_range(nth, 3, 999);
+    assert_whole(f);
+}
+
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -319,6 +336,7 @@ int main(void)
         WITH_SERVER(test_another_size_than_promised_is_refused_before_the_body),
         WITH_SERVER(test_a_missing_file_and_a_private_one_have_their_own_errors),
         WITH_SERVER(test_a_server_that_is_not_there_is_said_at_once),
+        WITH_SERVER(test_every_failed_allocation_is_an_error),
         WITH_SERVER(test_a_cancelled_download_keeps_its_part_and_goes_on_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -321,6 +321,35 @@ static void test_an_error_page_never_becomes_a_model(void **state)
     http_stop(&server);
 }
 
+static void test_every_failed_allocation_is_an_error_that_leaves_no_model(void **state)
+{
+    fixture *f = *state;
+    vt_store_added added = {0};
+    vt_err err = {0};
+    uint64_t nth = 1;
+    for (; nth < 10000; nth++) {
+        vt_alloc_fail_nth(nth);
+        vt_status st = add(f, f->file, "x", NULL, &added, &err);
+        vt_alloc_fail_nth(0);
+        if (st == VT_OK) break;
+        assert_int_equal(count(f), 0);
+    }
+    assert_in_range(nth, 10, 9999);
+    vt_store_entry_deinit(&added.entry);
+    for (nth = 1; nth < 10000; nth++) {
+        vt_store_entry e = {0};
+        vt_alloc_fail_nth(nth);
+        vt_status st = vt_store_resolve(f->store, "x", &e, &err);
+        vt_alloc_fail_nth(0);
+        if (st == VT_OK) {
+            vt_store_entry_deinit(&e);
+            break;
+        }
+        assert_null(e.name);
+    }
+    assert_in_range(nth, 3, 9999);
+}
+
 static void test_the_catalogue_is_consistent(void **state)
 {
     (void)state;
@@ -355,6 +384,7 @@ int main(void)
         WITH_STORE(test_removing_tells_what_was_freed),
         WITH_STORE(test_a_download_is_checked_and_registered_and_goes_on_after_a_break),
         WITH_STORE(test_an_error_page_never_becomes_a_model),
+        WITH_STORE(test_every_failed_allocation_is_an_error_that_leaves_no_model),
         cmocka_unit_test(test_the_catalogue_is_consistent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
