@@ -140,6 +140,7 @@ typedef struct {
     double last;
     double stage_start;
     uint64_t stage_done;
+    uint64_t last_done;
     const char *stage;
     bool is_terminal;
     bool is_drawn;

@@ -35,7 +35,7 @@ static const char *remedy_for(vt_status status)
 {
     switch (status) {
     case VT_ENOTFOUND: return "'vetro list --known' shows the models known by name";
-    case VT_EIO: return "the same command goes on where this one stopped";
+    case VT_EIO: return "check the network; the same command goes on where this one stopped";
     case VT_EVERIFY: return "what arrived was deleted; pull again, or give the right --sha256";
     case VT_EREFUSED: return "download it with your account, then 'vetro pull FILE'";
     default: return NULL;

@@ -146,11 +146,12 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
     vt_cli_progress *bar = ctx;
     if (!bar->is_terminal) return;
     double now = vt_clock_seconds();
-    if (bar->stage == NULL || strcmp(bar->stage, what) != 0) {
+    if (bar->stage == NULL || strcmp(bar->stage, what) != 0 || done < bar->last_done) {
         bar->stage = what;
         bar->stage_start = now;
         bar->stage_done = done; /* a resumed download does not count what it found */
     }
+    bar->last_done = done;
     if (now - bar->start < 1.0 || now - bar->last < 0.1) return;
     bar->last = now;
     draw(bar, done, total, now);

@@ -32,7 +32,7 @@ typedef struct {
     bool is_url;
     char name[VT_STORE_MAX_NAME + 1];
     char want[VT_SHA256_HEX + 1];  /* promised digest, or empty */
-    char local[VT_SHA256_HEX + 1]; /* digest of a local source, once it was computed */
+    char local[VT_SHA256_HEX + 1]; /* digest of the one source file, once it was computed */
     char *files[VT_STORE_MAX_FILES];
     size_t n_files;
     vt_store_added result;
@@ -256,7 +256,9 @@ static vt_status download(adding *a, const char *url, const char *to, vt_err *er
         .progress = a->options->progress,
     };
     vt_status st = vt_fetch_file(&o, &got, err);
-    if (st == VT_OK) a->result.n_resumed += got.n_resumed;
+    if (st != VT_OK) return st;
+    a->result.n_resumed += got.n_resumed;
+    if (a->n_files == 1) vt_sha256_hex(got.sha256, a->local); /* of the bytes on the disk */
     return st;
 }
 
@@ -298,7 +300,8 @@ static vt_status judge(adding *a, vt_err *err)
     if (st == VT_OK) st = vt_model_summarise(g, &s, err);
     vt_gguf_close(g);
     if (st != VT_OK) return st;
-    if (a->result.was_linked && a->local[0] != '\0') memcpy(e->digest, a->local, sizeof a->local);
+    if ((a->result.was_linked || a->is_url) && a->local[0] != '\0')
+        memcpy(e->digest, a->local, sizeof a->local);
     else st = vt__store_hash_gguf(e->path, e->digest, a->options->progress, err);
     if (st != VT_OK) return st;
     if (a->want[0] != '\0' && memcmp(a->want, e->digest, VT_SHA256_HEX) != 0)
