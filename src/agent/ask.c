@@ -10,16 +10,20 @@
 
 #include "agent/cite.h"
 #include "agent/evidence.h"
+#include "agent/pieces.h"
+#include "agent/placed.h"
 #include "base/alloc.h"
 
 enum {
     N_NEAREST = 3,
     N_CORROBORATING = 2,
     RENDER_BYTES = 1 << 20,
+    MAX_CANDIDATES = 1 << 16,
 };
 
 typedef struct {
-    const vt_passage *passage;
+    vt_passage piece; /* of a passage that was found; borrows from it all but text and header */
+    char *piece_text, *piece_header;
     vt_buffer text;       /* as the model sees it */
     vt_evidence evidence; /* of the passage, its heading, header, title and file name */
     vt_subject subject;
@@ -33,7 +37,7 @@ typedef struct {
     vt_slice question;
     vt_passages found;
     candidate *items;
-    size_t n;
+    size_t n, cap;
 } asking;
 
 /* ---- showing a passage ---- */
@@ -47,41 +51,16 @@ static vt_slice last_heading(const vt_passage *p)
     return s.len > 0 ? s : vt_slice_cstr(p->title);
 }
 
-static vt_slice next_cell(vt_slice *row)
-{
-    vt_slice mark = VT_S(" | ");
-    size_t at = vt_slice_find(*row, mark);
-    vt_slice cell = vt_slice_trim(vt_slice_take(*row, at));
-    *row = at < row->len ? vt_slice_skip(*row, at + mark.len) : (vt_slice){NULL, 0};
-    return cell;
-}
-
-static size_t n_cells(vt_slice row)
-{
-    size_t n = 0;
-    while (row.ptr != NULL) {
-        next_cell(&row);
-        n++;
-    }
-    return n;
-}
-
-static bool is_row(const vt_passage *p)
-{
-    vt_slice text = vt_slice_cstr(p->text);
-    return p->header_line > 0 && vt_slice_find(text, VT_S(" | ")) < text.len;
-}
-
 /* "column: cell; column: cell", when header and row have as many cells; empty ones left out. */
 static bool render_row(const vt_passage *p, vt_buffer *out)
 {
     vt_slice header = vt_slice_cstr(p->header);
     vt_slice row = vt_slice_cstr(p->text);
-    if (!is_row(p) || n_cells(header) != n_cells(row)) return false;
+    if (!vt_passage_is_row(p) || vt_n_cells(header) != vt_n_cells(row)) return false;
     bool any = false;
     while (row.ptr != NULL) {
-        vt_slice column = next_cell(&header);
-        vt_slice cell = next_cell(&row);
+        vt_slice column = vt_next_cell(&header);
+        vt_slice cell = vt_next_cell(&row);
         if (cell.len == 0) continue;
         vt_buffer_printf(out, any ? "; " : "");
         if (column.len > 0) vt_buffer_printf(out, "%.*s: ", VT_ARG(column));
@@ -111,27 +90,53 @@ static void asking_deinit(asking *a)
     for (size_t i = 0; i < a->n; i++) {
         vt_buffer_deinit(&a->items[i].text);
         vt_evidence_deinit(&a->items[i].evidence);
+        vt_free(a->items[i].piece_text);
+        vt_free(a->items[i].piece_header);
     }
     vt_free(a->items);
     vt_passages_deinit(&a->found);
 }
 
-static vt_status candidate_init(candidate *c, const vt_passage *p, vt_slice question, vt_err *err)
+/* A row is about something only when its own cells have a word of the question: the header and the
+ * heading have the same words for all rows. */
+static vt_status row_is_named(const vt_passage *p, vt_slice question, bool *yes, vt_err *err)
 {
-    *c = (candidate){.passage = p, .states = -INFINITY};
+    vt_evidence cells = {0};
+    vt_status st = vt_evidence_add(&cells, vt_slice_cstr(p->text), err);
+    *yes = vt_evidence_subject(&cells, question).n_covered > 0;
+    vt_evidence_deinit(&cells);
+    return st;
+}
+
+static vt_status candidate_init(candidate *c, const vt_passage *p, const vt_piece_of *piece,
+                                vt_slice question, vt_err *err)
+{
+    *c = (candidate){.piece = *p, .states = -INFINITY};
     vt_buffer_init(&c->text, RENDER_BYTES);
-    const char *parts[] = {p->text, p->header, p->section, p->title, p->file};
+    c->piece_text = vt_strdup(piece->text);
+    c->piece_header = vt_strdup(piece->intro.len > 0 ? piece->intro : vt_slice_cstr(p->header));
+    if (c->piece_text == NULL || c->piece_header == NULL)
+        return vt_fail(err, VT_ENOMEM, "no memory for a passage");
+    c->piece.text = c->piece_text;
+    c->piece.header = c->piece_header;
+    c->piece.start_line = piece->start_line;
+    c->piece.end_line = piece->end_line;
+    const char *parts[] = {c->piece.text, c->piece.header, p->section, p->title, p->file};
     vt_status st = VT_OK;
+    bool is_named = true;
     for (size_t i = 0; i < 5 && st == VT_OK; i++)
         st = vt_evidence_add(&c->evidence, vt_slice_cstr(parts[i]), err);
-    if (st == VT_OK) st = vt_passage_render(p, &c->text, err);
+    if (st == VT_OK) st = vt_passage_render(&c->piece, &c->text, err);
+    if (st == VT_OK && vt_passage_is_row(&c->piece))
+        st = row_is_named(&c->piece, question, &is_named, err);
     c->subject = vt_evidence_subject(&c->evidence, question);
+    c->is_other_row = !is_named;
     return st;
 }
 
 static bool same_table(const vt_passage *a, const vt_passage *b)
 {
-    return is_row(a) && is_row(b) && a->header_line == b->header_line &&
+    return vt_passage_is_row(a) && vt_passage_is_row(b) && a->header_line == b->header_line &&
            strcmp(a->file, b->file) == 0;
 }
 
@@ -143,8 +148,8 @@ static vt_status find_other_rows(asking *a, vt_err *err)
         vt_evidence others = {0};
         vt_status st = VT_OK;
         for (size_t k = 0; k < a->n && st == VT_OK; k++)
-            if (k != i && same_table(a->items[i].passage, a->items[k].passage))
-                st = vt_evidence_add(&others, vt_slice_cstr(a->items[k].passage->text), err);
+            if (k != i && same_table(&a->items[i].piece, &a->items[k].piece))
+                st = vt_evidence_add(&others, vt_slice_cstr(a->items[k].piece.text), err);
         vt_atoms cursor = vt_atoms_of(a->question);
         vt_atom atom;
         while (st == VT_OK && vt_atoms_next(&cursor, &atom))
@@ -163,11 +168,14 @@ static vt_status gather(asking *a, vt_err *err)
     vt_status st =
         source->search(source->ctx, a->question, a->options->limits.n_search, &a->found, err);
     if (st != VT_OK || a->found.n == 0) return st;
-    a->items = vt_calloc(a->found.n, sizeof a->items[0]);
-    if (a->items == NULL) return vt_fail(err, VT_ENOMEM, "no memory for %zu passages", a->found.n);
     for (size_t i = 0; i < a->found.n && st == VT_OK; i++) {
-        st = candidate_init(&a->items[i], &a->found.items[i], a->question, err);
-        a->n = i + 1;
+        vt_pieces pieces = vt_pieces_of(&a->found.items[i]);
+        vt_piece_of piece;
+        while (st == VT_OK && vt_pieces_next(&pieces, &piece)) {
+            if (!vt_grow((void **)&a->items, &a->cap, a->n + 1, sizeof a->items[0], MAX_CANDIDATES))
+                return vt_fail(err, VT_ENOMEM, "no memory for the passages");
+            st = candidate_init(&a->items[a->n++], &a->found.items[i], &piece, a->question, err);
+        }
     }
     return st == VT_OK ? find_other_rows(a, err) : st;
 }
@@ -209,7 +217,8 @@ static vt_status read_candidates(asking *a, candidate **best, vt_err *err)
         if (st != VT_OK) return st;
         c->was_read = true;
         if (*best == NULL || c->states > (*best)->states) *best = c;
-        double clear = limits->clear_states + (c->subject.n_covered < c->subject.n_terms ? 1 : 0);
+        double clear =
+            limits->clear_states + (c->subject.n_covered < c->subject.n_terms ? 0.5 : 0.0);
         if (c->states >= clear) break;
     }
     return VT_OK;
@@ -236,7 +245,7 @@ static vt_status check(const asking *a, const candidate *c, vt_slice answer, vt_
                        vt_err *err)
 {
     vt_evidence all = {0};
-    const vt_passage *p = c->passage;
+    const vt_passage *p = &c->piece;
     const char *parts[] = {p->text, p->header, p->section, p->title};
     vt_status st = VT_OK;
     for (size_t i = 0; i < 4 && st == VT_OK; i++)
@@ -284,13 +293,13 @@ static vt_status own_words(const asking *a, const candidate *c, vt_buffer *out, 
 {
     vt_buffer prose;
     vt_buffer_init(&prose, RENDER_BYTES);
-    if (is_row(c->passage)) vt_buffer_append(&prose, vt_buffer_slice(&c->text));
-    else append_unwrapped(vt_slice_cstr(c->passage->text), &prose);
+    if (vt_passage_is_row(&c->piece)) vt_buffer_append(&prose, vt_buffer_slice(&c->text));
+    else append_unwrapped(vt_slice_cstr(c->piece.text), &prose);
     vt_slice rest = vt_buffer_slice(&prose);
     vt_slice sentence, best = rest;
     size_t best_covered = 0;
     vt_status st = vt_buffer_status(&prose, "a passage", err);
-    while (st == VT_OK && !is_row(c->passage) && vt_sentence_next(&rest, &sentence)) {
+    while (st == VT_OK && !vt_passage_is_row(&c->piece) && vt_sentence_next(&rest, &sentence)) {
         vt_evidence e = {0};
         st = vt_evidence_add(&e, sentence, err);
         size_t covered = vt_evidence_subject(&e, a->question).n_covered;
@@ -310,7 +319,7 @@ static vt_status own_words(const asking *a, const candidate *c, vt_buffer *out, 
 static vt_status cite(const asking *a, const candidate *c, vt_answer *out, size_t i_sentence,
                       vt_err *err)
 {
-    const vt_passage *p = c->passage;
+    const vt_passage *p = &c->piece;
     const vt_source *source = &a->options->source;
     vt_slice sentence = vt_slice_cstr(out->sentences[i_sentence].text);
     vt_lines lines = {0};
@@ -360,6 +369,11 @@ static vt_status offer_nearest(const asking *a, vt_answer *out, vt_err *err)
 
 /* ---- answering ---- */
 
+/* More is asked of an answer when the passage lacks a word of the question, and much more when it
+ * lacks two that are side by side: what was asked for is probably something else. Log odds. */
+#define UNCOVERED_DOUBT   0.5
+#define LACKED_PAIR_DOUBT 2.0
+
 static const char not_named[] = "no line speaks of everything that the question names";
 static const char not_stated[] = "the nearest lines do not state an answer";
 
@@ -388,23 +402,6 @@ static vt_status cite_others(const asking *a, const candidate *best, vt_answer *
     return VT_OK;
 }
 
-/* Do the lines that were cited speak of what the question names? */
-static vt_status find_torn_pair(const asking *a, const candidate *c, const vt_answer *out,
-                                vt_slice *torn, vt_err *err)
-{
-    const vt_passage *p = c->passage;
-    vt_evidence cited = {0};
-    const char *parts[] = {p->header, p->section, p->title, p->file};
-    vt_status st = VT_OK;
-    for (size_t i = 0; i < 4 && st == VT_OK; i++)
-        st = vt_evidence_add(&cited, vt_slice_cstr(parts[i]), err);
-    for (size_t i = 0; i < out->n_citations && st == VT_OK; i++)
-        st = vt_evidence_add(&cited, vt_slice_cstr(out->citations[i].quote), err);
-    if (st == VT_OK) *torn = vt_evidence_torn_pair(a->question, &c->evidence, &cited);
-    vt_evidence_deinit(&cited);
-    return st;
-}
-
 /* Each sentence of `text` with the lines it stands on. */
 static vt_status write_answer(const asking *a, const candidate *best, vt_slice text, vt_answer *out,
                               vt_err *err)
@@ -420,15 +417,6 @@ static vt_status write_answer(const asking *a, const candidate *best, vt_slice t
             st = vt_answer_reject(out, i, "not in the cited lines", unsupported, err);
         else if (st == VT_OK) st = cite(a, best, out, i, err);
     }
-    vt_slice torn = {NULL, 0};
-    if (st == VT_OK) st = find_torn_pair(a, best, out, &torn, err);
-    if (st == VT_OK && torn.ptr != NULL) {
-        double states = out->states, confirms = out->confirms;
-        vt_answer_deinit(out);
-        out->states = states;
-        out->confirms = confirms;
-        return refuse(a, out, not_named, err);
-    }
     if (st == VT_OK) st = cite_others(a, best, out, err);
     return st == VT_OK ? vt_answer_finish(out, NULL, err) : st;
 }
@@ -439,7 +427,9 @@ static vt_status answer_from(const asking *a, const candidate *best, vt_answer *
     const vt_ask_limits *limits = &a->options->limits;
     vt_slice text = vt_buffer_slice(&best->text);
     vt_slice unsupported = {NULL, 0};
-    bool adds = false;
+    bool adds = false, misplaced = false;
+    double doubt = (best->subject.n_covered < best->subject.n_terms ? UNCOVERED_DOUBT : 0.0) +
+                   (best->subject.lacks_pair ? LACKED_PAIR_DOUBT : 0.0);
     vt_buffer said;
     vt_buffer_init(&said, 1 << 16);
     vt_progress_report(a->options->progress, "answering", 0, 0);
@@ -450,7 +440,13 @@ static vt_status answer_from(const asking *a, const candidate *best, vt_answer *
         goto out;
     }
     if (st == VT_OK) st = check(a, best, answer, &unsupported, err);
-    if (st == VT_OK && unsupported.ptr != NULL) {
+    if (st == VT_OK && unsupported.ptr == NULL) {
+        vt_place place = {
+            .text = vt_slice_cstr(best->piece.text),
+            .header = vt_slice_cstr(vt_passage_is_row(&best->piece) ? best->piece.header : "")};
+        st = vt_answer_is_misplaced(&place, a->question, answer, &misplaced, err);
+    }
+    if (st == VT_OK && (unsupported.ptr != NULL || misplaced)) {
         vt_buffer_clear(&said);
         st = own_words(a, best, &said, err);
         answer = vt_buffer_slice(&said);
@@ -460,7 +456,7 @@ static vt_status answer_from(const asking *a, const candidate *best, vt_answer *
         st = reader->confirms(reader->ctx, text, a->question, answer, &out->confirms, err);
     if (st != VT_OK) goto out;
     if (!adds || out->confirms < limits->min_confirms ||
-        best->states + out->confirms < limits->min_together)
+        best->states + out->confirms < limits->min_together + doubt)
         st = refuse(a, out, not_stated, err);
     else st = write_answer(a, best, answer, out, err);
 

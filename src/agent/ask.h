@@ -2,16 +2,17 @@
  * verify.
  *
  *     search       the best passages of the library                          docs/library.h
+ *     pieces       lists and programs are cut into items and blocks          pieces.h
  *     subject      those that lack a name or number of the question, or are
  *                  another row of the same table, are not read               evidence.h
  *     states       does the passage state the answer? the model's odds       reader.h
  *     answers      one short sentence from the best passage                  reader.h
  *     check        every number, name, quoted and longer word of it stands
  *                  in the passage, its heading or header row, or the question
+ *     placed       and stands where the question points                      placed.h
  *     adds         it says something that the question did not; a number when asked how many
  *     confirms     does the text state exactly this answer? the model's odds
- *     cite         the lines of the passage that hold what the answer claims; they may not tear
- *                  apart what the question has side by side
+ *     cite         the lines of the passage that hold what the answer claims
  *
  * A sentence that fails the check is replaced by the passage's own words if the model confirms
  * those; otherwise the question is refused: "not in your documents", with the nearest lines.

@@ -530,6 +530,7 @@ vt_subject vt_evidence_subject(const vt_evidence *e, vt_slice question)
     vt_atoms cursor = vt_atoms_of(question);
     vt_atom atom;
     vt_atom before = {.kind = VT_ATOM_FILLER};
+    bool lacked = false; /* the atom before is not in the evidence */
     while (vt_atoms_next(&cursor, &atom)) {
         vt_slice where = vt_slice_of(question.ptr + atom.start, atom.end - atom.start);
         if (atom.kind != VT_ATOM_FILLER) {
@@ -537,12 +538,15 @@ vt_subject vt_evidence_subject(const vt_evidence *e, vt_slice question)
             bool is_hard = atom.kind == VT_ATOM_NUMBER || (atom.kind == VT_ATOM_NAME && names);
             s.n_terms++;
             if (has) s.n_covered++;
+            if (!has && lacked && before.end + 1 == atom.start) s.lacks_pair = true;
+            lacked = !has;
             if (!has && is_hard && s.missing.len == 0) s.missing = where;
             /* "Corvin 7": name and number must stand side by side, not the 7 of another column. */
             if (has && atom.kind == VT_ATOM_NUMBER && atom.is_bare && before.kind == VT_ATOM_NAME &&
                 before.end + 1 == atom.start && s.missing.len == 0 && !has_pair(e, &before, &atom))
                 s.missing = vt_slice_of(question.ptr + before.start, atom.end - before.start);
         }
+        if (atom.kind == VT_ATOM_FILLER) lacked = false;
         before = atom;
     }
     return s;
@@ -577,45 +581,27 @@ vt_status vt_evidence_adds(vt_slice question, vt_slice answer, bool *adds, vt_er
 {
     static const char *const wh[] = {"what", "who",   "whom", "whose", "which",
                                      "when", "where", "why",  "how"};
+    static const char *const things[] = {"who", "whom", "whose", "where"};
     static const char *const amounts[] = {"half", "none", "no", "nothing", "one", "all", "nobody"};
     *adds = true;
     if (!has_word(question, wh, VT_COUNT(wh))) return VT_OK;
     vt_evidence asked = {0};
     vt_status st = vt_evidence_add(&asked, question, err);
-    bool any = false, any_number = false;
+    bool any = false, any_number = false, any_word = false;
     vt_atoms cursor = vt_atoms_of(answer);
     vt_atom atom;
     while (st == VT_OK && vt_atoms_next(&cursor, &atom)) {
         if (atom.kind == VT_ATOM_FILLER || vt_evidence_has(&asked, &atom)) continue;
         any = true;
         any_number = any_number || atom.kind == VT_ATOM_NUMBER;
+        any_word = any_word || atom.kind != VT_ATOM_NUMBER;
     }
     vt_evidence_deinit(&asked);
     if (st != VT_OK) return st;
     bool has_amount = has_word(answer, amounts, VT_COUNT(amounts));
-    *adds = asks_for_number(question) ? any_number || has_amount : any || has_amount;
+    bool asks_for_thing = has_word(question, things, VT_COUNT(things));
+    *adds = has_amount || (asks_for_number(question) ? any_number
+                           : asks_for_thing          ? any_word
+                                                     : any);
     return VT_OK;
-}
-
-static bool ends_like_a_verb(vt_slice text, const vt_atom *atom)
-{
-    vt_slice word = vt_slice_of(text.ptr + atom->start, atom->end - atom->start);
-    return vt_slice_ends(word, VT_S("ed")) || vt_slice_ends(word, VT_S("ing"));
-}
-
-vt_slice vt_evidence_torn_pair(vt_slice question, const vt_evidence *passage,
-                               const vt_evidence *cited)
-{
-    vt_atoms cursor = vt_atoms_of(question);
-    vt_atom atom, before = {.kind = VT_ATOM_FILLER};
-    while (vt_atoms_next(&cursor, &atom)) {
-        bool is_pair = before.kind != VT_ATOM_FILLER && atom.kind != VT_ATOM_FILLER &&
-                       before.end + 1 == atom.start && !ends_like_a_verb(question, &before) &&
-                       !ends_like_a_verb(question, &atom);
-        if (is_pair && vt_evidence_has(passage, &before) && vt_evidence_has(passage, &atom) &&
-            vt_evidence_has(cited, &before) != vt_evidence_has(cited, &atom))
-            return vt_slice_of(question.ptr + before.start, atom.end - before.start);
-        before = atom;
-    }
-    return (vt_slice){NULL, 0};
 }

@@ -67,20 +67,16 @@ bool vt_evidence_has(const vt_evidence *e, const vt_atom *atom);
 typedef enum { VT_STRICT_NAMES, VT_STRICT_WORDS } vt_strictness;
 vt_slice vt_evidence_unsupported(const vt_evidence *e, vt_slice answer, vt_strictness strictness);
 
-/* Two words that stand side by side in the question ("deputy treasurer") and both in the passage,
- * but of which the cited lines have just one: they speak of something else (the deputy chair).
- * Verbs in -ed and -ing are no such words. The pair as a slice of the question; empty: none. */
-vt_slice vt_evidence_torn_pair(vt_slice question, const vt_evidence *passage,
-                               const vt_evidence *cited);
-
 /* Does the answer say something that the question did not? A number when it asks how many or how
- * much. True for questions that are answered with yes or no. */
+ * much; something else than numbers when it asks who or where. True for questions that are answered
+ * with yes or no. */
 VT_MUSTUSE vt_status vt_evidence_adds(vt_slice question, vt_slice answer, bool *adds, vt_err *err);
 
 /* How well a passage's evidence covers a question. */
 typedef struct {
     size_t n_terms;   /* words, names and numbers of the question that carry meaning */
     size_t n_covered; /* of them, in the evidence */
+    bool lacks_pair;  /* two words that are side by side ("sports hall") are both not there */
     vt_slice missing; /* the first name or number of the question that is not there, or a name
                          and number side by side ("Corvin 7") that stand apart in the evidence;
                          empty: none */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "agent/evidence.h"
+#include "agent/placed.h"
 
 static bool supports(const char *evidence, const char *answer)
 {
@@ -139,25 +140,52 @@ static void test_an_answer_that_only_repeats_the_question_adds_nothing(void **st
     assert_true(adds("When is the counter open?", "The counter is open on Saturdays."));
     assert_false(adds("How many seats does it have?", "It has seats for the crew."));
     assert_true(adds("How many seats does it have?", "It has four seats."));
+    assert_false(adds("Where is the fair on 3 May?", "The fair is on 3 May 2026."));
+    assert_true(adds("Where is the fair on 3 May?", "The fair is on the green."));
     assert_true(adds("Is the counter open on Sundays?", "The counter is open on Sundays."));
 }
 
-static void test_words_side_by_side_in_the_question_are_not_torn_apart(void **state)
+static void test_two_words_that_are_both_missing_are_told(void **state)
 {
     (void)state;
-    vt_evidence passage = {0}, deputy = {0}, treasurer = {0};
-    assert_int_equal(vt_evidence_add(&passage, VT_S("Deputy chair: Kern. Treasurer: Oduya."), NULL),
+    const char *text = "The club room may be hired for 80 euros an evening.";
+    assert_true(subject(text, "What does it cost to hire the sports hall?").lacks_pair);
+    assert_false(subject(text, "What does it cost to hire the large room?").lacks_pair);
+    assert_false(subject(text, "What does it cost to rent the room for parties?").lacks_pair);
+}
+
+static bool misplaced(const char *text, const char *header, const char *question,
+                      const char *answer)
+{
+    bool result = false;
+    vt_place place = {.text = vt_slice_cstr(text), .header = vt_slice_cstr(header)};
+    assert_int_equal(vt_answer_is_misplaced(&place, vt_slice_cstr(question), vt_slice_cstr(answer),
+                                            &result, NULL),
                      VT_OK);
-    assert_int_equal(vt_evidence_add(&deputy, VT_S("Deputy chair: Kern."), NULL), VT_OK);
-    assert_int_equal(vt_evidence_add(&treasurer, VT_S("Treasurer: Oduya."), NULL), VT_OK);
-    vt_slice wrong = VT_S("Who was elected deputy treasurer?");
-    assert_true(
-        vt_slice_eq(vt_evidence_torn_pair(wrong, &passage, &deputy), VT_S("deputy treasurer")));
-    assert_int_equal(vt_evidence_torn_pair(VT_S("Who is treasurer?"), &passage, &treasurer).len, 0);
-    assert_int_equal(vt_evidence_torn_pair(VT_S("Who is deputy chair?"), &passage, &deputy).len, 0);
-    vt_evidence_deinit(&passage);
-    vt_evidence_deinit(&deputy);
-    vt_evidence_deinit(&treasurer);
+    return result;
+}
+
+static void test_a_number_of_another_part_of_the_sentence_is_misplaced(void **state)
+{
+    (void)state;
+    const char *speed = "Bicycles may go 12 km/h inside the gate and\n20 km/h on the bridge.";
+    assert_true(misplaced(speed, "", "How fast may bicycles go on the bridge?", "12 km/h."));
+    assert_false(misplaced(speed, "", "How fast may bicycles go on the bridge?", "20 km/h."));
+    assert_false(misplaced(speed, "", "How fast may bicycles go inside the gate?", "12 km/h."));
+    assert_true(misplaced("The mill opens at 8:00, the bakery at 6:00.", "",
+                          "When does the mill open?", "At 6:00."));
+    assert_false(misplaced("It cost 900 euros, of which the town paid 300 euros.", "",
+                           "How much did it cost?", "900 euros"));
+}
+
+static void test_a_cell_of_another_column_is_misplaced(void **state)
+{
+    (void)state;
+    const char *header = "Hall | Monday opening | Sunday opening";
+    const char *row = "East | 07:00 | 09:30";
+    assert_true(misplaced(row, header, "When is the Sunday opening of East?", "At 07:00."));
+    assert_false(misplaced(row, header, "When is the Sunday opening of East?", "At 09:30."));
+    assert_false(misplaced("Bolt | 4.10", "Part | Price", "What does the bolt cost?", "4.10"));
 }
 
 static void test_every_prefix_of_odd_bytes_is_read_to_its_end(void **state)
@@ -189,7 +217,9 @@ int main(void)
         cmocka_unit_test(test_words_of_asking_are_not_the_subject),
         cmocka_unit_test(test_languages_that_capitalise_nouns_have_no_names_by_capitals),
         cmocka_unit_test(test_an_answer_that_only_repeats_the_question_adds_nothing),
-        cmocka_unit_test(test_words_side_by_side_in_the_question_are_not_torn_apart),
+        cmocka_unit_test(test_a_number_of_another_part_of_the_sentence_is_misplaced),
+        cmocka_unit_test(test_a_cell_of_another_column_is_misplaced),
+        cmocka_unit_test(test_two_words_that_are_both_missing_are_told),
         cmocka_unit_test(test_every_prefix_of_odd_bytes_is_read_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
