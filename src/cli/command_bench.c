@@ -103,6 +103,12 @@ static uint64_t memory_high_water(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* Its name in the store, or its path when it is not there. */
+static const char *model_name(const vt_cli_model *m)
+{
+    return m->entry.name != NULL ? m->entry.name : m->entry.path;
+}
+
 static int print_json(const vt_cli_model *m, const result *results, size_t n)
 {
     json_t *tests = json_array();
@@ -113,7 +119,7 @@ static int print_json(const vt_cli_model *m, const result *results, size_t n)
                                                results[i].rates[results[i].n - 1], "runs",
                                                (json_int_t)results[i].n));
     return vt_cli_print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:o}", "model", m->entry.name, "digest",
+        "{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:o}", "model", model_name(m), "digest",
         m->entry.digest, "commit", vt_commit(), "isa", vt_engine_isa(m->engine), "threads",
         vt_engine_n_threads(m->engine), "memory_high_water", (json_int_t)memory_high_water(),
         "load_seconds", m->load_seconds, "tests", tests));
@@ -122,7 +128,7 @@ static int print_json(const vt_cli_model *m, const result *results, size_t n)
 static void print_table(const vt_cli_model *m, const result *results, size_t n)
 {
     char size[VT_CLI_SIZE_TEXT];
-    printf("%s, %s, %d threads, vetro %s, peak memory %s, loaded in %.2f s\n", m->entry.name,
+    printf("%s, %s, %d threads, vetro %s, peak memory %s, loaded in %.2f s\n", model_name(m),
            vt_engine_isa(m->engine), vt_engine_n_threads(m->engine), vt_commit(),
            vt_cli_size_text(memory_high_water(), size), m->load_seconds);
     printf("%-14s %10s %10s %10s  (tokens per second)\n", "test", "median", "min", "max");
