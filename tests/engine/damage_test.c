@@ -66,10 +66,11 @@ static void damage(const char *architecture, vt_format format, bool in_header, i
             kept[k] = bytes.ptr[at[k]];
             /* a flipped bit, a random byte, or one that makes exponents and counts extreme */
             const uint32_t kind = random_u32() % 3;
-            char now = kind == 0   ? (char)((unsigned char)kept[k] ^ 1u << random_u32() % 8)
-                       : kind == 1 ? (char)random_u32()
-                                   : (char)(random_u32() % 2 ? 0x7F : 0xFF);
-            bytes.ptr[at[k]] = now;
+            const unsigned char old = (unsigned char)kept[k];
+            const uint32_t now = kind == 0   ? old ^ 1u << random_u32() % 8
+                                 : kind == 1 ? random_u32()
+                                             : (random_u32() % 2 ? 0x7F : 0xFF);
+            bytes.ptr[at[k]] = (char)(unsigned char)now;
         }
         model_file_write(f->path, vt_buffer_slice(&bytes));
         try_file(f->path, t);

@@ -101,10 +101,16 @@ static VT_UNUSED void model_file_remove(model_file *f, const char *name)
 
 /* ---- tensors ---- */
 
-static VT_UNUSED float model_file_random(model_file *f)
+static VT_UNUSED uint32_t model_file_random_u32(model_file *f)
 {
     f->random = f->random * 6364136223846793005u + 1442695040888963407u;
-    return (float)((double)(f->random >> 33) / 0x1p30 - 1.0);
+    return (uint32_t)(f->random >> 32);
+}
+
+/* Between -1 and 1. */
+static VT_UNUSED float model_file_random(model_file *f)
+{
+    return (float)((double)model_file_random_u32(f) / 0x1p31 - 1.0);
 }
 
 static VT_UNUSED model_tensor *model_file_tensor(model_file *f, const char *name)
@@ -121,8 +127,7 @@ static VT_UNUSED void model_file_fill(model_file *f, const vt_format_info *forma
 {
     float value = model_file_random(f) * gain;
     uint16_t half = vt_f32_to_f16(value);
-    for (uint32_t i = 0; i < format->block_bytes; i++)
-        block[i] = (uint8_t)(model_file_random(f) * 127.0f);
+    for (uint32_t i = 0; i < format->block_bytes; i++) block[i] = (uint8_t)model_file_random_u32(f);
     uint16_t scale = vt_f32_to_f16(gain / 64.0f);
     switch (format->id) {
     case VT_FORMAT_F32: memcpy(block, &value, 4); break;
