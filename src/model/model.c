@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/cpu.h"
-#include "base/log.h"
 #include "model/hyper.h"
 #include "model/network.h"
 
@@ -42,11 +41,19 @@ static void bind_all(vt_model *m)
     if (vt_weights_has(w, "rope_freqs", 0, ".weight"))
         vt_weights_vector(w, "rope_freqs", 0, ".weight", h->rope_dims / 2, &m->rope_divisors);
     for (uint32_t i = 0; i < h->n_layers; i++) m->family->bind_layer(w, h, i, &m->layers[i]);
+}
+
+/* A tensor that nobody asked for is a part of the model that would be left out: a bias, a norm, an
+ * adapter. The answers would be wrong and look right. */
+static vt_status check_unused(const vt_model *m, vt_err *err)
+{
     size_t n_unused;
-    const vt_gguf_tensor *unused = vt_weights_unused(w, &n_unused);
-    if (unused != NULL)
-        vt_log(VT_LOG_WARN, "%zu tensors of the file are not used, the first is %.*s", n_unused,
-               VT_ARG(unused->name));
+    const vt_gguf_tensor *unused = vt_weights_unused(m->weights, &n_unused);
+    if (unused == NULL) return VT_OK;
+    return vt_fail(err, VT_EUNSUPPORTED,
+                   "%zu tensors of the file have no place in vetro's %s, the first is %.*s: this "
+                   "kind of model is not supported",
+                   n_unused, m->architecture, VT_ARG(unused->name));
 }
 
 static void fill_info(vt_model *m)
@@ -120,6 +127,7 @@ static vt_status load(vt_model *m, vt_pool *pool, const vt_progress *progress, v
     if (m->layers == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     bind_all(m);
     st = vt_weights_status(m->weights, err);
+    if (st == VT_OK) st = check_unused(m, err);
     if (st == VT_OK) st = check_memory(m, err);
     if (st != VT_OK) return st;
     fill_info(m);

@@ -376,6 +376,39 @@ static void test_each_missing_tensor_is_named(void **state)
     }
 }
 
+static void test_a_tensor_without_a_place_in_the_model_is_refused(void **state)
+{
+    (void)state;
+    /* biases of the attention: a llama has none, and leaving them out would give other answers */
+    model_file *f = model_file_new("llama");
+    model_file_vector(f, "blk.1.attn_q.bias", MODEL_HEADS * MODEL_HEAD_DIM, 0.0f);
+    model_file_vector(f, "blk.1.attn_k.bias", MODEL_HEADS_KV * MODEL_HEAD_DIM, 0.0f);
+    expect_refused(f, VT_EUNSUPPORTED,
+                   "2 tensors of the file have no place in vetro's llama, the first is "
+                   "blk.1.attn_q.bias");
+}
+
+static void test_rope_divisors_are_positive_and_one_a_pair(void **state)
+{
+    (void)state;
+    float plain = frequency_of(model_file_new("llama"), 1);
+    model_file *f = model_file_new("llama");
+    model_file_vector(f, "rope_freqs.weight", MODEL_HEAD_DIM / 2, 4.0f);
+    float divisor;
+    memcpy(&divisor, model_file_tensor(f, "rope_freqs.weight")->data + 4, 4);
+    assert_true(frequency_of(f, 1) == plain / divisor);
+    const float bad[] = {0.0f, -1.0f, 1e-30f};
+    for (size_t i = 0; i < VT_COUNT(bad); i++) {
+        f = model_file_new("llama");
+        model_file_vector(f, "rope_freqs.weight", MODEL_HEAD_DIM / 2, 4.0f);
+        memcpy(model_file_tensor(f, "rope_freqs.weight")->data + 12, &bad[i], 4);
+        expect_refused(f, VT_EINPUT, "RoPE pair 3 turns by");
+    }
+    f = model_file_new("llama");
+    model_file_vector(f, "rope_freqs.weight", MODEL_HEAD_DIM, 4.0f);
+    expect_refused(f, VT_EINPUT, "tensor rope_freqs.weight is 32 F32, not 16 values");
+}
+
 static void test_each_tensor_of_another_shape_is_named(void **state)
 {
     (void)state;
@@ -651,6 +684,8 @@ int main(void)
         cmocka_unit_test(test_only_gpt_oss_leaves_the_range_of_yarn_unrounded),
         cmocka_unit_test(test_a_tokenizer_larger_than_the_embedding_is_refused),
         cmocka_unit_test(test_each_missing_tensor_is_named),
+        cmocka_unit_test(test_a_tensor_without_a_place_in_the_model_is_refused),
+        cmocka_unit_test(test_rope_divisors_are_positive_and_one_a_pair),
         cmocka_unit_test(test_each_tensor_of_another_shape_is_named),
         cmocka_unit_test(test_an_unknown_number_format_is_refused_by_its_number),
         cmocka_unit_test(test_a_vector_in_blocks_is_refused),
