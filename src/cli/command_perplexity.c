@@ -64,8 +64,11 @@ static vt_status score(vt_cli_model *m, vt_tokens *tokens, size_t n_windows, sco
         vt_session_free(m->session); /* each window begins with nothing before it */
         m->session = NULL;
         st = vt_session_new(m->engine, &m->session_options, &m->session, err);
+        const size_t half = s->n_window / 2; /* no logits are needed of the first one */
+        if (st == VT_OK && half > 0) st = vt_session_extend(m->session, window, half, &quiet, err);
         if (st == VT_OK)
-            st = vt_session_extend_all(m->session, window, s->n_window, on_logits, s, &quiet, err);
+            st = vt_session_extend_all(m->session, window + half, s->n_window - half, on_logits, s,
+                                       &quiet, err);
         vt_progress_report(&bar->progress, "window", i + 1, n_windows);
     }
     return st;

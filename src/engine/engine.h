@@ -56,7 +56,8 @@ VT_MUSTUSE vt_status vt_session_sync(vt_session *s, const int32_t *tokens, size_
 VT_MUSTUSE vt_status vt_session_extend(vt_session *s, const int32_t *tokens, size_t n,
                                        const vt_progress *progress, vt_err *err);
 
-/* Like extend, and calls `each` with the logits of every one of the n new positions, in order. */
+/* Like extend, and calls `each` with the logits of every one of the n new positions, in order. When
+ * `each` fails, that is the result; the session then holds the tokens of whole prefill steps. */
 typedef vt_status vt_logits_fn(void *ctx, size_t position, const float *logits, vt_err *err);
 VT_MUSTUSE vt_status vt_session_extend_all(vt_session *s, const int32_t *tokens, size_t n,
                                            vt_logits_fn *each, void *ctx,
@@ -64,7 +65,8 @@ VT_MUSTUSE vt_status vt_session_extend_all(vt_session *s, const int32_t *tokens,
 
 size_t vt_session_n_tokens(const vt_session *s);
 const int32_t *vt_session_tokens(const vt_session *s);
-/* float[n_vocab] after the last token; NULL when the session is empty. */
+/* float[n_vocab] after the last token; NULL when the session is empty or the last call on it
+ * failed (a sync to the same tokens computes them again). */
 const float *vt_session_logits(const vt_session *s);
 
 #endif

@@ -117,14 +117,11 @@ static vt_status check_room(const vt_session *s, size_t n, vt_err *err)
 }
 
 /* One forward pass of at most n_chunk tokens. */
-static vt_status step(vt_session *s, const int32_t *tokens, uint32_t n, bool wants_all,
-                      const vt_progress *progress, vt_err *err)
+static vt_status step(vt_session *s, const int32_t *tokens, uint32_t n, const vt_progress *progress,
+                      vt_err *err)
 {
-    const vt_run run = {.kv = &s->kv.view,
-                        .tokens = tokens,
-                        .n_tokens = n,
-                        .first_position = s->n_tokens,
-                        .wants_all = wants_all};
+    const vt_run run = {
+        .kv = &s->kv.view, .tokens = tokens, .n_tokens = n, .first_position = s->n_tokens};
     s->has_logits = false;
     /* Whatever happens, the step may have written this far. */
     if (s->n_tokens + n > s->high) s->high = s->n_tokens + n;
@@ -137,21 +134,37 @@ static vt_status step(vt_session *s, const int32_t *tokens, uint32_t n, bool wan
     return VT_OK;
 }
 
+/* Hand out the logits of the n tokens of the last step, a few rows at a time. At the end those of
+ * the last token are there again; before, the session has none. */
+static vt_status show_logits(vt_session *s, uint32_t n, vt_logits_fn *each, void *ctx,
+                             const vt_progress *progress, vt_err *err)
+{
+    const size_t stride = vt_pass_logits_stride(s->pass);
+    vt_status st = VT_OK;
+    s->has_logits = false;
+    for (uint32_t i = 0; i < n && st == VT_OK;) {
+        const uint32_t k = n - i < LOGITS_AT_ONCE ? n - i : LOGITS_AT_ONCE;
+        if (vt_progress_cancelled(progress)) return vt_fail(err, VT_ECANCEL, "cancelled");
+        /* a step of one token has its row already */
+        if (n > 1) st = vt_pass_logits(s->pass, i, k, err);
+        for (uint32_t r = 0; r < k && st == VT_OK; r++)
+            st = each(ctx, s->n_tokens - n + i + r, s->pass->logits + r * stride, err);
+        i += k;
+    }
+    s->has_logits = st == VT_OK;
+    return st;
+}
+
 vt_status vt_session_extend_all(vt_session *s, const int32_t *tokens, size_t n, vt_logits_fn *each,
                                 void *ctx, const vt_progress *progress, vt_err *err)
 {
     vt_status st = check_room(s, n, err);
-    const size_t stride = vt_pass_logits_stride(s->pass);
-    const uint32_t at_once = each == NULL                  ? s->n_chunk
-                             : s->n_chunk < LOGITS_AT_ONCE ? s->n_chunk
-                                                           : LOGITS_AT_ONCE;
     for (size_t done = 0; st == VT_OK && done < n;) {
-        uint32_t k = n - done < at_once ? (uint32_t)(n - done) : at_once;
-        st = step(s, tokens + done, k, each != NULL, progress, err);
-        for (uint32_t i = 0; st == VT_OK && each != NULL && i < k; i++)
-            st = each(ctx, s->n_tokens - k + i, s->pass->logits + i * stride, err);
+        uint32_t k = n - done < s->n_chunk ? (uint32_t)(n - done) : s->n_chunk;
+        st = step(s, tokens + done, k, progress, err);
+        if (st == VT_OK && each != NULL) st = show_logits(s, k, each, ctx, progress, err);
         done += k;
-        if (n > at_once) vt_progress_report(progress, "reading", done, n);
+        if (n > s->n_chunk) vt_progress_report(progress, "reading", done, n);
     }
     return st;
 }

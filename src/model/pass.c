@@ -289,19 +289,12 @@ bool vt_pass_begin_layer(vt_pass *p, uint32_t i_layer)
 
 /* ---- from tokens to logits ---- */
 
-/* Copy the rows whose logits are wanted. */
-static uint32_t select_rows(vt_pass *p)
+/* Copy a token's row to where the output matrix reads. */
+static void select_row(vt_pass *p, uint32_t i_selected, uint32_t i_token)
 {
-    const uint32_t n_embd = p->model->hyper.n_embd;
-    uint32_t n = 0, t = 0;
-    for (size_t r = 0; r < p->n_runs; r++) {
-        uint32_t first = p->runs[r].wants_all ? 0 : p->runs[r].n_tokens - 1;
-        for (uint32_t i = first; i < p->runs[r].n_tokens; i++, n++)
-            memcpy(p->scratch->selected + (size_t)n * n_embd, p->hidden + (size_t)(t + i) * n_embd,
-                   n_embd * sizeof(float));
-        t += p->runs[r].n_tokens;
-    }
-    return n;
+    const size_t n_embd = p->model->hyper.n_embd;
+    memcpy(p->scratch->selected + i_selected * n_embd, p->hidden + i_token * n_embd,
+           n_embd * sizeof(float));
 }
 
 static void check_logits_row(void *ctx, int i_task, int i_thread)
@@ -323,10 +316,40 @@ static void check_logits(vt_pass *p)
         vt__pass_fail(p, VT_EINPUT, "non-finite logits: the output weights are broken");
 }
 
+/* Logits of the n rows selected. */
+static vt_status output(vt_pass *p, uint32_t n, vt_err *err)
+{
+    float *x = p->scratch->selected;
+    const uint32_t all = p->n_tokens;
+    norm_rows(p, x, n, p->model->output_norm, x);
+    p->n_tokens = n; /* the output matrix sees only these rows */
+    vt_pass_linear(p, x,
+                   &(vt_linear){.matrix = &p->model->output,
+                                .y = p->logits,
+                                .stride = vt_pass_logits_stride(p)},
+                   1);
+    p->n_tokens = all;
+    p->n_logits = n;
+    check_logits(p);
+    if (!vt__pass_ok(p) && err != NULL) *err = p->error;
+    return p->error.code;
+}
+
+vt_status vt_pass_logits(vt_pass *p, uint32_t first, uint32_t n, vt_err *err)
+{
+    if (n == 0 || n > p->scratch->max_logits || first >= p->n_tokens || n > p->n_tokens - first)
+        return vt_fail(err, VT_ELIMIT, "logits of %u tokens from %u on, of a pass of %u", n, first,
+                       p->n_tokens);
+    for (uint32_t i = 0; i < n; i++) select_row(p, i, first + i);
+    return output(p, n, err);
+}
+
 static vt_status take_runs(vt_pass *p, const vt_run *runs, size_t n_runs, vt_err *err)
 {
     vt_pass_scratch *s = p->scratch;
-    uint32_t n = 0, n_logits = 0;
+    uint32_t n = 0;
+    if (n_runs == 0 || n_runs > s->max_logits)
+        return vt_fail(err, VT_ELIMIT, "a pass takes 1 to %u runs", s->max_logits);
     for (size_t r = 0; r < n_runs; r++) {
         if (runs[r].n_tokens == 0 || runs[r].n_tokens > s->max_tokens - n)
             return vt_fail(err, VT_ELIMIT, "a pass takes 1 to %u tokens", s->max_tokens);
@@ -337,11 +360,7 @@ static vt_status take_runs(vt_pass *p, const vt_run *runs, size_t n_runs, vt_err
             s->run_of[n] = &runs[r];
             s->position[n] = runs[r].first_position + i;
         }
-        n_logits += runs[r].wants_all ? runs[r].n_tokens : 1;
     }
-    if (n_logits > s->max_logits)
-        return vt_fail(err, VT_ELIMIT, "logits of %u tokens at once, at most %u", n_logits,
-                       s->max_logits);
     p->n_tokens = n;
     p->runs = runs;
     p->n_runs = n_runs;
@@ -358,21 +377,13 @@ vt_status vt_pass_forward(vt_pass *p, const vt_run *runs, size_t n_runs,
     token_job job = {.p = p};
     for_tokens(p, embed_tokens, &job);
     p->model->family->forward(p);
-    if (vt__pass_ok(p)) {
-        uint32_t n = select_rows(p);
-        norm_rows(p, p->scratch->selected, n, p->model->output_norm, p->scratch->selected);
-        /* The output matrix sees only these rows. */
-        uint32_t all = p->n_tokens;
-        p->n_tokens = n;
-        vt_pass_linear(p, p->scratch->selected,
-                       &(vt_linear){.matrix = &p->model->output,
-                                    .y = p->logits,
-                                    .stride = vt_pass_logits_stride(p)},
-                       1);
-        p->n_tokens = all;
-        p->n_logits = n;
-        check_logits(p);
+    if (!vt__pass_ok(p)) {
+        if (err != NULL) *err = p->error;
+        return p->error.code;
     }
-    if (!vt__pass_ok(p) && err != NULL) *err = p->error;
-    return p->error.code;
+    for (uint32_t r = 0, end = 0; r < n_runs; r++) {
+        end += runs[r].n_tokens;
+        select_row(p, r, end - 1);
+    }
+    return output(p, (uint32_t)n_runs, err);
 }

@@ -31,7 +31,6 @@ typedef struct {
     const int32_t *tokens;
     uint32_t n_tokens;
     uint32_t first_position;
-    bool wants_all; /* logits of every token; otherwise of the last one only */
 } vt_run;
 
 struct vt_pass {
@@ -63,10 +62,14 @@ uint64_t vt_pass_bytes(const vt_pass *p);
 /* Floats from one row of logits to the next: the vocabulary rounded up to whole tiles. */
 uint32_t vt_pass_logits_stride(const vt_pass *p);
 
-/* Run the model. Every token id must be below n_vocab; positions and KV capacity are the caller's
- * to check. */
+/* Run the model; `logits` gets one row a run, of its last token. Every token id must be below
+ * n_vocab; positions and KV capacity are the caller's to check. */
 VT_MUSTUSE vt_status vt_pass_forward(vt_pass *p, const vt_run *runs, size_t n_runs,
                                      const vt_progress *progress, vt_err *err);
+
+/* After a pass that succeeded: `logits` gets the rows of its tokens first .. first + n - 1 (counted
+ * through all runs; n at most max_logits) instead of those it has. */
+VT_MUSTUSE vt_status vt_pass_logits(vt_pass *p, uint32_t first, uint32_t n, vt_err *err);
 
 /* ---- operations, for model/family ---- */
 

@@ -290,10 +290,61 @@ static void test_a_reader_of_logits_can_stop_and_sees_each_position_once(void **
                      VT_EREFUSED);
     assert_int_equal(next, 14);
     assert_int_equal(vt_session_n_tokens(s), 16); /* whole steps */
+    assert_null(vt_session_logits(s));
+    size_t reused;
+    ok(vt_session_sync(s, tokens, 16, NULL, &reused, &err), &err);
+    assert_int_equal(reused, 15);
     expect_as_fresh(s, e, VT_KV_F16);
     extend(s, tokens + 16, 24);
     expect_as_fresh(s, e, VT_KV_F16);
     vt_session_free(s);
+    vt_engine_close(e);
+}
+
+typedef struct {
+    size_t next;
+    size_t n_vocab;
+    float *rows;
+} row_keeper;
+
+static vt_status keep_row(void *ctx, size_t position, const float *logits, vt_err *err)
+{
+    row_keeper *k = ctx;
+    (void)err;
+    assert_int_equal(position, k->next++);
+    memcpy(k->rows + position * k->n_vocab, logits, k->n_vocab * sizeof *logits);
+    return VT_OK;
+}
+
+static void test_all_logits_of_a_step_are_those_of_single_tokens(void **state)
+{
+    (void)state;
+    enum { N = 83 };
+    static const uint32_t chunks[] = {1, 2, 16, 17, 33, 64, 0};
+    vt_engine *e = open_tiny("gpt-oss");
+    const size_t n_vocab = e->model->hyper.n_vocab;
+    float *want = malloc(N * n_vocab * sizeof *want), *got = malloc(N * n_vocab * sizeof *got);
+    assert_true(want != NULL && got != NULL);
+    int32_t tokens[N];
+    for (int i = 0; i < N; i++) tokens[i] = i * 11 % 269;
+    vt_session *s = new_session(e, 100, 0, VT_KV_F16);
+    for (size_t i = 0; i < N; i++) {
+        extend(s, tokens + i, 1);
+        memcpy(want + i * n_vocab, vt_session_logits(s), n_vocab * sizeof *want);
+    }
+    vt_session_free(s);
+    for (size_t c = 0; c < VT_COUNT(chunks); c++) {
+        row_keeper k = {.n_vocab = n_vocab, .rows = got};
+        vt_err err = {0};
+        s = new_session(e, 100, chunks[c], VT_KV_F16);
+        ok(vt_session_extend_all(s, tokens, N, keep_row, &k, NULL, &err), &err);
+        assert_int_equal(k.next, N);
+        assert_memory_equal(got, want, N * n_vocab * sizeof *got);
+        assert_memory_equal(vt_session_logits(s), want + (N - 1) * n_vocab, n_vocab * sizeof *want);
+        vt_session_free(s);
+    }
+    free(want);
+    free(got);
     vt_engine_close(e);
 }
 
@@ -404,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_token_ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(test_a_cancelled_prefill_keeps_its_finished_steps_and_goes_on),
         cmocka_unit_test(test_a_reader_of_logits_can_stop_and_sees_each_position_once),
+        cmocka_unit_test(test_all_logits_of_a_step_are_those_of_single_tokens),
         cmocka_unit_test(test_a_failed_step_leaves_the_session_as_it_was),
         cmocka_unit_test(test_interleaved_sessions_do_not_disturb_each_other),
         cmocka_unit_test(test_options_have_defaults_and_bounds),
