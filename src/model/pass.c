@@ -92,6 +92,7 @@ static bool take_buffers(vt_pass *p)
     s->slot_of = take(p, &ok, slots, 1, sizeof *s->slot_of);
     s->token_of = take(p, &ok, slots, 1, sizeof *s->token_of);
     s->expert_begin = take(p, &ok, (size_t)h->n_experts + 1, 1, sizeof *s->expert_begin);
+    s->active = take(p, &ok, h->n_experts, 1, sizeof *s->active);
     s->gathered = take(p, &ok, slots, h->n_embd, sizeof(float));
     s->expert_out = take(p, &ok, slots, h->n_embd, sizeof(float));
     return ok;
@@ -155,6 +156,7 @@ void vt_pass_free(vt_pass *p)
         s->slot_of,
         s->token_of,
         s->expert_begin,
+        s->active,
         s->gathered,
         s->expert_out,
     };

@@ -8,6 +8,8 @@
 
 #include "kernels/math.h"
 
+enum { TASKS_PER_THREAD = 64 }; /* experts differ in the number of their tokens */
+
 /* The `used` largest logits of a token in order, ties to the lower index, and their softmax. */
 static void choose(const float *logits, uint32_t n_experts, uint32_t used, uint32_t *chosen,
                    float *weight)
@@ -62,6 +64,9 @@ static void route(vt_pass *p, const vt_layer *l, const float *x)
     }
     for (uint32_t e = h->n_experts; e > 0; e--) begin[e] = begin[e - 1];
     begin[0] = 0;
+    s->n_active = 0;
+    for (uint32_t e = 0; e < h->n_experts; e++)
+        if (begin[e + 1] > begin[e]) s->active[s->n_active++] = e;
 }
 
 typedef struct {
@@ -85,11 +90,10 @@ static void expert_task(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
     const expert_job *job = ctx;
-    const uint32_t e = (uint32_t)i_task / job->tasks_per_expert,
+    const vt_pass_scratch *s = job->p->scratch;
+    const uint32_t e = s->active[(uint32_t)i_task / job->tasks_per_expert],
                    i = (uint32_t)i_task % job->tasks_per_expert;
-    const uint32_t first = job->p->scratch->expert_begin[e],
-                   n = job->p->scratch->expert_begin[e + 1] - first;
-    if (n == 0) return;
+    const uint32_t first = s->expert_begin[e], n = s->expert_begin[e + 1] - first;
     const uint32_t n_rows = job->m[0]->n_rows, n_tiles = vt_tiles_of(n_rows);
     const uint32_t block = vt__pass_token_block(job->m[0]->n_cols);
     for (uint32_t o = 0; o < job->n_outs; o++) {
@@ -122,12 +126,12 @@ static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
         job->tile[o] = p->kernels->tile(job->m[o]->format);
     }
     if (!vt__pass_ok(p)) return;
-    const uint32_t n_tiles = vt_tiles_of(m->n_rows);
-    job->tiles_per_task = n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * 4);
-    if (job->tiles_per_task == 0) job->tiles_per_task = 1;
+    /* Only experts that have slots make tasks: of 128, a token being decoded has 4. */
+    const uint32_t n_tiles = vt_tiles_of(m->n_rows), n_active = p->scratch->n_active;
+    uint32_t step = n_active * n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * TASKS_PER_THREAD);
+    job->tiles_per_task = step == 0 ? 1 : step < n_tiles ? step : n_tiles;
     job->tasks_per_expert = (n_tiles + job->tiles_per_task - 1) / job->tiles_per_task;
-    vt_pool_run(p->pool, expert_task, job,
-                (int)(p->model->hyper.n_experts * job->tasks_per_expert));
+    vt_pool_run(p->pool, expert_task, job, (int)(n_active * job->tasks_per_expert));
 }
 
 static void gather_slot(void *ctx, int i_task, int i_thread)

@@ -36,8 +36,10 @@ typedef struct vt_pass_scratch {
     uint32_t *slot_of;      /* [max_tokens][used]: where its row lies, slots sorted by expert */
     uint32_t *token_of;     /* [max_slots] */
     uint32_t *expert_begin; /* [X + 1] first slot of each expert */
-    float *gathered;        /* [max_slots][E] inputs by slot */
-    float *expert_out;      /* [max_slots][E] */
+    uint32_t *active;       /* [X] the experts that have slots */
+    uint32_t n_active;
+    float *gathered;   /* [max_slots][E] inputs by slot */
+    float *expert_out; /* [max_slots][E] */
 } vt_pass_scratch;
 
 static inline uint32_t vt_round_up_16(uint32_t n)
