@@ -29,7 +29,7 @@ vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved, const v
                        "RoPE over %u dimensions (an even number up to %d is supported)", n_dims,
                        2 * VT_ROPE_MAX_PAIRS);
     if (!(o->base > 1.0)) return vt_fail(err, VT_EINPUT, "RoPE base %g is not above 1", o->base);
-    *r = (vt_rope){.n_dims = n_dims, .is_interleaved = is_interleaved, .magnitude = 1.0f};
+    vt_rope made = {.n_dims = n_dims, .is_interleaved = is_interleaved, .magnitude = 1.0f};
     bool is_yarn = o->yarn_factor > 0.0;
     double low = 0.0, high = 1.0;
     if (is_yarn) {
@@ -42,7 +42,7 @@ vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved, const v
         if (low < 0.0) low = 0.0;
         if (high > n_dims - 1.0) high = n_dims - 1.0;
         if (high == low) high += 0.001; /* as the reference: no division by zero */
-        r->magnitude = o->yarn_factor <= 1.0 ? 1.0f : (float)(0.1 * vt_ln(o->yarn_factor) + 1.0);
+        made.magnitude = o->yarn_factor <= 1.0 ? 1.0f : (float)(0.1 * vt_ln(o->yarn_factor) + 1.0);
     }
     for (uint32_t i = 0; i < n_dims / 2; i++) {
         float wave = (float)vt_pow(o->base, (double)((float)(2 * i) / (float)n_dims));
@@ -60,8 +60,9 @@ vt_status vt_rope_init(vt_rope *r, uint32_t n_dims, bool is_interleaved, const v
         if (!(f >= 0.0f && f <= 1024.0f))
             return vt_fail(err, VT_EINPUT, "RoPE pair %u turns by %g radians per position", i,
                            (double)f);
-        r->frequency[i] = f;
+        made.frequency[i] = f;
     }
+    *r = made;
     return VT_OK;
 }
 
