@@ -421,7 +421,99 @@ static vt_status write_answer(const asking *a, const candidate *best, vt_slice t
     return st == VT_OK ? vt_answer_finish(out, NULL, err) : st;
 }
 
-static vt_status answer_from(const asking *a, const candidate *best, vt_answer *out, vt_err *err)
+/* ---- a second opinion ---- */
+
+/* A passage torn from its page can mislead: "on the early shift it starts at 09:15" was said of the
+ * break. So prose is read once more with the lines around it. When that gives another number or
+ * name, and another passage holds it well enough to be an answer by itself, that one is right: the
+ * model has then seen both. */
+
+enum { LINES_AROUND = 10 };
+
+/* Has `said` a number or name that neither the question nor `answer` has? */
+static vt_status says_other(const asking *a, vt_slice answer, vt_slice said, bool *yes, vt_err *err)
+{
+    vt_evidence known = {0};
+    vt_status st = vt_evidence_add(&known, a->question, err);
+    if (st == VT_OK) st = vt_evidence_add(&known, answer, err);
+    vt_atoms cursor = vt_atoms_of(said);
+    vt_atom atom;
+    *yes = false;
+    while (st == VT_OK && vt_atoms_next(&cursor, &atom)) {
+        bool is_hard = atom.kind == VT_ATOM_NUMBER || atom.kind == VT_ATOM_NAME;
+        *yes = *yes || (is_hard && !vt_evidence_has(&known, &atom));
+    }
+    vt_evidence_deinit(&known);
+    return st;
+}
+
+/* The lines around the passage, itself included, as its file has them. */
+static vt_status lines_around(const asking *a, const vt_passage *p, vt_buffer *out, vt_err *err)
+{
+    const vt_source *source = &a->options->source;
+    vt_lines lines = {0};
+    int64_t first = p->start_line > LINES_AROUND ? p->start_line - LINES_AROUND : 1;
+    vt_status st = source->lines(source->ctx, vt_slice_cstr(p->file), first,
+                                 p->end_line + LINES_AROUND, &lines, err);
+    for (size_t i = 0; st == VT_OK && i < lines.n; i++)
+        vt_buffer_printf(out, "%s\n", lines.items[i].text);
+    vt_lines_deinit(&lines);
+    return st == VT_OK ? vt_buffer_status(out, "the lines around a passage", err) : st;
+}
+
+/* Does `c` hold what was said, and would it have done as an answer by itself? Then *confirms is its
+ * own. */
+static vt_status holds(const asking *a, candidate *c, vt_slice said, bool *yes, double *confirms,
+                       vt_err *err)
+{
+    const vt_ask_limits *limits = &a->options->limits;
+    const vt_reader *reader = &a->options->reader;
+    vt_slice text = vt_buffer_slice(&c->text), unsupported = {NULL, 0};
+    *yes = false;
+    vt_status st = check(a, c, said, &unsupported, err);
+    if (st != VT_OK || unsupported.ptr != NULL) return st;
+    if (!c->was_read) st = reader->states(reader->ctx, text, a->question, &c->states, err);
+    if (st == VT_OK) st = reader->confirms(reader->ctx, text, a->question, said, confirms, err);
+    if (st != VT_OK) return st;
+    c->was_read = true;
+    *yes = c->states >= limits->min_states && *confirms >= limits->min_confirms &&
+           c->states + *confirms >= limits->min_together;
+    return st;
+}
+
+/* On return *best, `answer` and *confirms are the second opinion's where it was better. */
+static vt_status second_opinion(asking *a, candidate **best, vt_buffer *answer, double *confirms,
+                                vt_err *err)
+{
+    const vt_reader *reader = &a->options->reader;
+    const char *file = (*best)->piece.file;
+    vt_buffer around, said;
+    bool differs = false, better = false;
+    if (vt_passage_is_row(&(*best)->piece)) return VT_OK; /* a row stands for itself */
+    vt_buffer_init(&around, RENDER_BYTES);
+    vt_buffer_init(&said, 1 << 16);
+    vt_status st = lines_around(a, &(*best)->piece, &around, err);
+    if (st == VT_OK)
+        st = reader->answers(reader->ctx, vt_buffer_slice(&around), a->question, &said, err);
+    if (st == VT_OK && !says_nothing(vt_buffer_slice(&said)))
+        st = says_other(a, vt_buffer_slice(answer), vt_buffer_slice(&said), &differs, err);
+    for (size_t i = 0; i < a->n && differs && !better && st == VT_OK; i++) {
+        candidate *c = &a->items[i];
+        double odds = 0.0;
+        if (c == *best || !may_answer(c) || strcmp(c->piece.file, file) != 0) continue;
+        st = holds(a, c, vt_buffer_slice(&said), &better, &odds, err);
+        if (st != VT_OK || !better) continue;
+        *best = c;
+        *confirms = odds;
+        vt_buffer_clear(answer);
+        vt_buffer_append(answer, vt_buffer_slice(&said));
+    }
+    vt_buffer_deinit(&around);
+    vt_buffer_deinit(&said);
+    return st == VT_OK ? vt_buffer_status(answer, "the answer", err) : st;
+}
+
+static vt_status answer_from(asking *a, candidate *best, vt_answer *out, vt_err *err)
 {
     const vt_reader *reader = &a->options->reader;
     const vt_ask_limits *limits = &a->options->limits;
@@ -458,7 +550,11 @@ static vt_status answer_from(const asking *a, const candidate *best, vt_answer *
     if (!adds || out->confirms < limits->min_confirms ||
         best->states + out->confirms < limits->min_together + doubt)
         st = refuse(a, out, not_stated, err);
-    else st = write_answer(a, best, answer, out, err);
+    else {
+        st = second_opinion(a, &best, &said, &out->confirms, err);
+        out->states = best->states;
+        if (st == VT_OK) st = write_answer(a, best, vt_buffer_slice(&said), out, err);
+    }
 
 out:
     vt_buffer_deinit(&said);
