@@ -46,7 +46,7 @@ typedef struct {
 typedef struct {
     bool answered;
     char *answer; /* the sentences, joined; "not in your documents" when there is none */
-    char *reason; /* not answered: why, for people; NULL otherwise */
+    char *reason; /* for people: why it is not answered, or what was left out; NULL: nothing */
     vt_sentence *sentences;
     size_t n_sentences, cap_sentences;
     vt_citation *citations;

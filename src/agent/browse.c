@@ -10,6 +10,7 @@ typedef struct {
     vt_slice question;
     vt_browser *browser;
     vt_conversation *conversation;
+    bool was_full; /* results were dropped: they did not fit into the context */
 } browsing;
 
 static const char repeated[] =
@@ -17,6 +18,9 @@ static const char repeated[] =
 static const char answer_now[] = "No more calls are possible. Answer now from what you have seen, "
                                  "with citations; if it does not "
                                  "hold the answer, say so.";
+static const char no_room[] = "The context is full: this result does not fit. Answer now from what "
+                              "you have seen before, with "
+                              "citations; if it does not hold the answer, say so.";
 
 /* Was the call at item i made before with the same arguments? */
 static bool was_made(const vt_conversation *c, size_t i)
@@ -107,6 +111,7 @@ static vt_status conclude(browsing *b, vt_slice text, vt_finish finish, vt_answe
     for (size_t i = 0; st == VT_OK && i < out->n_sentences; i++)
         any = any || out->sentences[i].supported;
     if (finish == VT_FINISH_LENGTH) reason = "the answer was cut: the context is full";
+    else if (b->was_full) reason = "the context was full before the search was over (--ctx)";
     else if (out->n_sentences == 0) reason = "the model gave no answer";
     else if (!any) reason = "no sentence of the answer is supported by lines that were shown";
     if (st == VT_OK && !any) st = offer_nearest(b, out, err);
@@ -131,36 +136,71 @@ static vt_status start(browsing *b, vt_err *err)
     return st;
 }
 
+/* The results of the last calls do not fit into the context: put a word in their place, allow no
+ * further calls, and let the model answer from what came before. */
+static vt_status drop_results(browsing *b, size_t first, size_t end, vt_err *err)
+{
+    vt_conversation *c = b->conversation;
+    vt_conversation_truncate(c, end);
+    vt_status st = vt_conversation_set_choice(c, VT_CHOICE_NONE, VT_S(""), err);
+    for (size_t i = first; i < end && st == VT_OK; i++) {
+        const vt_item *call = vt_conversation_item(c, i);
+        if (call->kind != VT_ITEM_CALL) continue;
+        vt_item item = {.kind = VT_ITEM_RESULT,
+                        .role = VT_ROLE_TOOL,
+                        .name = call->name,
+                        .call_id = call->call_id,
+                        .text = vt_slice_cstr(no_room)};
+        st = vt_conversation_add(c, &item, err);
+    }
+    return st;
+}
+
+/* One turn after the other until there is one without calls; its text is the answer's. */
+static vt_status converse(browsing *b, vt_buffer *text, vt_finish *finish, vt_err *err)
+{
+    const vt_browse_options *o = b->options;
+    uint32_t max_turns = o->max_turns > 0 ? o->max_turns : MAX_TURNS;
+    size_t calls_at = 0, calls_end = 0; /* the items of the turn before */
+    for (uint32_t turn = 0;; turn++) {
+        size_t first = vt_conversation_n_items(b->conversation);
+        size_t n_calls = 0;
+        vt_progress_report(o->progress, "searching and reading", turn, 0);
+        vt_status st = o->turn.run(o->turn.ctx, b->conversation, finish, err);
+        if (st == VT_ELIMIT && turn > 0 && !b->was_full) {
+            b->was_full = true;
+            st = drop_results(b, calls_at, calls_end, err);
+            if (st != VT_OK) return st;
+            continue;
+        }
+        if (st == VT_OK && *finish == VT_FINISH_CANCEL)
+            st = vt_fail(err, VT_ECANCEL, "cancelled while answering");
+        calls_at = first;
+        calls_end = vt_conversation_n_items(b->conversation);
+        if (st == VT_OK && turn < max_turns && !b->was_full)
+            st = answer_calls(b, first, &n_calls, err);
+        if (st != VT_OK) return st;
+        if (n_calls == 0) return final_text(b, first, text, err);
+        if (turn + 1 < max_turns) continue;
+        st = vt_conversation_set_choice(b->conversation, VT_CHOICE_NONE, VT_S(""), err);
+        if (st == VT_OK)
+            st = vt_conversation_add_text(b->conversation, VT_ROLE_DEVELOPER,
+                                          vt_slice_cstr(answer_now), err);
+        if (st != VT_OK) return st;
+    }
+}
+
 vt_status vt_browse(const vt_browse_options *options, vt_slice question, vt_answer *out,
                     vt_err *err)
 {
     browsing b = {.options = options, .question = vt_slice_trim(question)};
-    uint32_t max_turns = options->max_turns > 0 ? options->max_turns : MAX_TURNS;
     vt_answer answer = {0};
     vt_finish finish = VT_FINISH_STOP;
     vt_buffer text;
-    vt_buffer_init(&text, 0);
     if (b.question.len == 0) return vt_fail(err, VT_EINPUT, "the question is empty");
+    vt_buffer_init(&text, 0);
     vt_status st = start(&b, err);
-    for (uint32_t turn = 0; st == VT_OK; turn++) {
-        size_t first = vt_conversation_n_items(b.conversation);
-        size_t n_calls = 0;
-        vt_progress_report(options->progress, "searching and reading", turn, 0);
-        st = options->turn.run(options->turn.ctx, b.conversation, &finish, err);
-        if (st == VT_OK && finish == VT_FINISH_CANCEL)
-            st = vt_fail(err, VT_ECANCEL, "cancelled while answering");
-        if (st == VT_OK && turn < max_turns) st = answer_calls(&b, first, &n_calls, err);
-        if (st == VT_OK && n_calls == 0) {
-            st = final_text(&b, first, &text, err);
-            break;
-        }
-        if (st == VT_OK && turn + 1 == max_turns) {
-            st = vt_conversation_set_choice(b.conversation, VT_CHOICE_NONE, VT_S(""), err);
-            if (st == VT_OK)
-                st = vt_conversation_add_text(b.conversation, VT_ROLE_DEVELOPER,
-                                              vt_slice_cstr(answer_now), err);
-        }
-    }
+    if (st == VT_OK) st = converse(&b, &text, &finish, err);
     if (st == VT_OK) st = conclude(&b, vt_buffer_slice(&text), finish, &answer, err);
     vt_buffer_deinit(&text);
     vt_conversation_free(b.conversation);

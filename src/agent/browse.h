@@ -10,7 +10,8 @@
  * answered: the nearest lines are offered.
  *
  * A call that was made before gets a note instead of the same text again; after max_turns the model
- * is told to answer from what it has seen, and given one more turn.
+ * is told to answer from what it has seen, and given one more turn. So it is when the results of
+ * its calls do not fit into the context; the answer's reason then says so.
  *
  * Threads    one thread at a time.
  * Failure    what the turn or the library fail with; never what the model writes. */

@@ -160,6 +160,10 @@ static void print_answer(const vt_answer *a)
 {
     if (a->n_sentences > 0) print_sentences(a);
     else printf("Not in your documents: %s.\n", a->reason != NULL ? a->reason : "nothing found");
+    if (a->n_sentences > 0 && a->reason != NULL) {
+        fflush(stdout);
+        vt_cli_note("vetro: %s", a->reason);
+    }
     if (a->n_citations > 0) putchar('\n');
     for (size_t i = 0; i < a->n_citations; i++) {
         const vt_citation *c = &a->citations[i];

@@ -26,6 +26,8 @@ typedef struct {
     vt_chat_format format;
     vt_conversation *seen; /* the conversation of the last turn, borrowed */
     char last_result[4096];
+    size_t full_at; /* before this turn the context is full, once; 0: never */
+    bool was_full;
 } recording;
 
 /* A turn: the recorded stream through the parser, token by token. */
@@ -36,6 +38,10 @@ static vt_status play(void *ctx, vt_conversation *c, vt_finish *finish, vt_err *
     if (n > 0 && vt_conversation_item(c, n - 1)->kind == VT_ITEM_RESULT)
         snprintf(r->last_result, sizeof r->last_result, "%.*s",
                  VT_ARG(vt_conversation_item(c, n - 1)->text));
+    if (r->full_at > 0 && r->at == r->full_at && !r->was_full) {
+        r->was_full = true;
+        return vt_fail(err, VT_ELIMIT, "the prompt does not fit");
+    }
     if (r->at >= r->n) fail_msg("the loop asked for a turn that was not recorded");
     vt_tokens ids = {0};
     vt_parser *parser = NULL;
@@ -204,6 +210,23 @@ static void test_a_model_that_never_answers_is_stopped(void **state)
     vt_answer_deinit(&a);
 }
 
+static void test_a_full_context_ends_the_search_and_says_so(void **state)
+{
+    (void)state;
+    const char *const turns[] = {
+        CALL("open", "{\"id\": \"plant/rules.md\"}"),
+        CALL("open", "{\"id\": \"long.txt\"}"),
+        FINAL("It is 15 km/h in the yard." MARK("0" DAGGER "L3")),
+    };
+    recording r = {.turns = turns, .n = 3, .full_at = 2};
+    vt_answer a;
+    assert_int_equal(browse(&r, 0, &a), VT_OK);
+    assert_non_null(strstr(r.last_result, "The context is full"));
+    assert_true(a.answered);
+    assert_non_null(strstr(a.reason, "context was full"));
+    vt_answer_deinit(&a);
+}
+
 static void test_marks_are_read_in_every_form_and_other_brackets_stay(void **state)
 {
     (void)state;
@@ -234,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_without_any_support_is_no_answer),
         cmocka_unit_test(test_the_same_call_twice_gets_a_note),
         cmocka_unit_test(test_a_model_that_never_answers_is_stopped),
+        cmocka_unit_test(test_a_full_context_ends_the_search_and_says_so),
         cmocka_unit_test(test_marks_are_read_in_every_form_and_other_brackets_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
