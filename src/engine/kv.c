@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/cpu.h"
 
 enum { PAGE = 4096 };
 
@@ -41,6 +42,15 @@ vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx, uint32
         fits = fits && vt_mul_u64(tile_bytes, kv->view.layers[i].n_slots, &bytes) &&
                vt_align_u64(bytes, PAGE, &bytes) && vt_mul_u64(bytes, 2, &bytes) &&
                vt_add_u64(total, bytes, &total);
+    }
+    /* Reserving nearly always succeeds; it is the filling that would end in the system's killer. */
+    const uint64_t have = vt_cpu_memory_bytes();
+    if (fits && total > have) {
+        vt_kv_deinit(kv);
+        return vt_fail(err, VT_ELIMIT,
+                       "the KV cache of %u tokens needs %.1f GiB and this machine has %.1f GiB of "
+                       "memory: use a smaller --ctx",
+                       n_ctx, (double)total / 0x1p30, (double)have / 0x1p30);
     }
     void *memory = MAP_FAILED;
     if (fits && total <= SIZE_MAX)

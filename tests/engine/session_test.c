@@ -154,6 +154,25 @@ static void test_a_ring_is_a_ring_and_forgets(void **state)
     vt_engine_close(e);
 }
 
+static void test_a_kv_cache_larger_than_memory_is_an_error_with_numbers(void **state)
+{
+    (void)state;
+    enum { LAYERS = 1000 };
+    static vt_layer layers[LAYERS];
+    static vt_model m = {
+        .hyper = {.n_layers = LAYERS, .n_heads_kv = 64, .head_dim = 256, .n_ctx = 1 << 20},
+        .layers = layers};
+    vt_kv_memory kv;
+    vt_err err = {0};
+    /* 2^20 positions x 1000 layers x 64 heads x 256 x 2 x 2 bytes */
+    assert_int_equal(vt_kv_init(&kv, &m, 1 << 20, 512, false, &err), VT_ELIMIT);
+    assert_non_null(strstr(err.msg, "of 1048576 tokens needs 64000.0 GiB"));
+    assert_null(kv.view.layers);
+    m.hyper.n_layers = 2;
+    ok(vt_kv_init(&kv, &m, 1 << 10, 512, false, &err), &err);
+    vt_kv_deinit(&kv);
+}
+
 static void test_a_sync_to_what_is_there_computes_nothing(void **state)
 {
     (void)state;
@@ -450,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_random_syncs_equal_fresh_sessions_with_full_attention),
         cmocka_unit_test(test_random_syncs_equal_fresh_sessions_with_a_ring),
         cmocka_unit_test(test_a_ring_is_a_ring_and_forgets),
+        cmocka_unit_test(test_a_kv_cache_larger_than_memory_is_an_error_with_numbers),
         cmocka_unit_test(test_a_sync_to_what_is_there_computes_nothing),
         cmocka_unit_test(test_limits_are_errors_with_numbers_and_change_nothing),
         cmocka_unit_test(test_token_ids_outside_the_vocabulary_are_refused),

@@ -647,7 +647,7 @@ static void test_every_failing_allocation_of_a_session_is_survived(void **state)
     if (open_file(f, &e, &err) != VT_OK) fail_msg("%s", err.msg);
     (void)vt_alloc_fail_nth(0);
     assert_int_equal(vt_session_new(e, NULL, &s, NULL), VT_OK);
-    uint64_t n = vt_alloc_fail_nth(0);
+    uint64_t n = vt_alloc_fail_nth(0), n_failed = 0;
     assert_int_equal(vt_session_extend(s, tokens, 3, NULL, NULL), VT_OK);
     assert_int_equal(vt_alloc_fail_nth(0), 0); /* nothing is allocated while it runs */
     vt_session_free(s);
@@ -656,9 +656,12 @@ static void test_every_failing_allocation_of_a_session_is_survived(void **state)
         (void)vt_alloc_fail_nth(k);
         vt_status st = vt_session_new(e, NULL, &s, &err);
         (void)vt_alloc_fail_nth(0);
-        assert_int_equal(st, VT_ENOMEM);
-        assert_null(s);
+        assert_true((st == VT_OK) == (s != NULL));
+        assert_true(st == VT_OK || st == VT_ENOMEM || st == VT_ELIMIT);
+        n_failed += st != VT_OK;
+        vt_session_free(s);
     }
+    assert_true(n_failed + 4 >= n); /* only looking up how much memory there is may fail */
     assert_int_equal(vt_session_new(e, NULL, &s, NULL), VT_OK);
     assert_int_equal(vt_session_extend(s, tokens, 3, NULL, NULL), VT_OK);
     vt_session_free(s);
