@@ -208,7 +208,9 @@ static vt_status read_candidates(asking *a, candidate **best, vt_err *err)
         if (c == NULL) break;
         n_bytes += c->text.len;
         bool is_good = *best != NULL && (*best)->states >= limits->min_states;
-        if (is_good && n_bytes > limits->read_bytes) break;
+        /* Once one is good, the others must have as many words of the question to be worth it. */
+        bool is_less = is_good && c->subject.n_covered < (*best)->subject.n_covered;
+        if (is_less || (is_good && n_bytes > limits->read_bytes)) break;
         vt_progress_report(a->options->progress, "reading", i, limits->n_read);
         if (vt_progress_cancelled(a->options->progress))
             return vt_fail(err, VT_ECANCEL, "cancelled while reading");
@@ -428,7 +430,23 @@ static vt_status write_answer(const asking *a, const candidate *best, vt_slice t
  * name, and another passage holds it well enough to be an answer by itself, that one is right: the
  * model has then seen both. */
 
-enum { LINES_AROUND = 10 };
+enum { LINES_AROUND = 10, BYTES_AROUND = 2000 };
+
+/* Is there another passage near the best one that it could be? Without one a second reading can
+ * change nothing, and is not worth its time. */
+static bool has_rival(const asking *a, const candidate *best)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        const candidate *c = &a->items[i];
+        bool is_near = strcmp(c->piece.file, best->piece.file) == 0 &&
+                       c->piece.end_line >= best->piece.start_line - LINES_AROUND &&
+                       c->piece.start_line <= best->piece.end_line + LINES_AROUND;
+        if (c != best && may_answer(c) && is_near &&
+            c->subject.n_covered + 1 >= best->subject.n_covered)
+            return true;
+    }
+    return false;
+}
 
 /* Has `said` a number or name that neither the question nor `answer` has? */
 static vt_status says_other(const asking *a, vt_slice answer, vt_slice said, bool *yes, vt_err *err)
@@ -447,7 +465,8 @@ static vt_status says_other(const asking *a, vt_slice answer, vt_slice said, boo
     return st;
 }
 
-/* The lines around the passage, itself included, as its file has them. */
+/* The lines around the passage, itself included, as its file has them: as many on each side as fit
+ * into BYTES_AROUND. Lines may be of any length. */
 static vt_status lines_around(const asking *a, const vt_passage *p, vt_buffer *out, vt_err *err)
 {
     const vt_source *source = &a->options->source;
@@ -455,10 +474,25 @@ static vt_status lines_around(const asking *a, const vt_passage *p, vt_buffer *o
     int64_t first = p->start_line > LINES_AROUND ? p->start_line - LINES_AROUND : 1;
     vt_status st = source->lines(source->ctx, vt_slice_cstr(p->file), first,
                                  p->end_line + LINES_AROUND, &lines, err);
-    for (size_t i = 0; st == VT_OK && i < lines.n; i++)
+    if (st != VT_OK) return st;
+    size_t from = (size_t)(p->start_line - first), to = (size_t)(p->end_line - first) + 1;
+    if (from > lines.n) from = lines.n; /* the file was indexed anew, shorter */
+    size_t n_bytes = strlen(p->text);
+    for (bool grew = true; grew;) {
+        grew = false;
+        if (from > 0 && n_bytes + strlen(lines.items[from - 1].text) <= BYTES_AROUND) {
+            n_bytes += strlen(lines.items[--from].text);
+            grew = true;
+        }
+        if (to < lines.n && n_bytes + strlen(lines.items[to].text) <= BYTES_AROUND) {
+            n_bytes += strlen(lines.items[to++].text);
+            grew = true;
+        }
+    }
+    for (size_t i = from; i < to && i < lines.n; i++)
         vt_buffer_printf(out, "%s\n", lines.items[i].text);
     vt_lines_deinit(&lines);
-    return st == VT_OK ? vt_buffer_status(out, "the lines around a passage", err) : st;
+    return vt_buffer_status(out, "the lines around a passage", err);
 }
 
 /* Does `c` hold what was said, and would it have done as an answer by itself? Then *confirms is its
@@ -489,7 +523,8 @@ static vt_status second_opinion(asking *a, candidate **best, vt_buffer *answer, 
     const char *file = (*best)->piece.file;
     vt_buffer around, said;
     bool differs = false, better = false;
-    if (vt_passage_is_row(&(*best)->piece)) return VT_OK; /* a row stands for itself */
+    /* A row stands for itself. */
+    if (vt_passage_is_row(&(*best)->piece) || !has_rival(a, *best)) return VT_OK;
     vt_buffer_init(&around, RENDER_BYTES);
     vt_buffer_init(&said, 1 << 16);
     vt_status st = lines_around(a, &(*best)->piece, &around, err);
