@@ -8,8 +8,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "engine/schema.h"
 
-enum { MAX_PROMPT = 256 << 20 };
+enum { MAX_PROMPT = 256 << 20, MAX_SCHEMA = 4 << 20 };
 
 typedef struct {
     const vt_args *args;
@@ -22,6 +23,7 @@ typedef struct {
     vt_buffer text; /* the answer, for --json */
     vt_buffer reasoning;
     json_t *logprobs;
+    json_t *schema; /* of the answer, or NULL */
     bool as_json;
     bool shows_reasoning;
     vt_live live; /* where text is shown */
@@ -46,8 +48,6 @@ static void on_reasoning(void *ctx, vt_slice text)
 
 static int check_usage(const vt_args *args)
 {
-    if (vt_args_has(args, "schema"))
-        return vt_cli_usage(args, "--schema is not supported in this version");
     if (vt_args_has(args, "logprobs") && !vt_args_flag(args, "json"))
         return vt_cli_usage(args, "--logprobs needs --json");
     if (vt_args_flag(args, "raw") && (vt_args_has(args, "format") || vt_args_has(args, "system")))
@@ -68,6 +68,26 @@ static int read_prompt(run_state *r)
     if (st != VT_OK) return vt_cli_fail(&err, NULL);
     if (r->prompt.len == 0) return vt_cli_usage(r->args, "the prompt is empty");
     return VT_EXIT_OK;
+}
+
+/* The schema, looked at before a model is loaded for it. */
+static int read_schema(run_state *r)
+{
+    const char *path = vt_args_text(r->args, "schema");
+    vt_err err = {0};
+    vt_buffer text;
+    vt_schema compiled = {0};
+    if (path == NULL) return VT_EXIT_OK;
+    vt_buffer_init(&text, MAX_SCHEMA);
+    vt_status st = vt_file_read(path, MAX_SCHEMA, &text, &err);
+    if (st == VT_OK) {
+        st = vt_json_parse(vt_buffer_slice(&text), &r->schema, &err);
+        if (st == VT_OK) st = vt_schema_compile(r->schema, &compiled, &err);
+        vt_schema_deinit(&compiled);
+        if (st != VT_OK) st = vt_fail_wrap(&err, st, "%.150s", path);
+    }
+    vt_buffer_deinit(&text);
+    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
 }
 
 static vt_status set_effort(run_state *r, vt_err *err)
@@ -101,6 +121,10 @@ static vt_status build_chat(run_state *r, vt_err *err)
     if (st == VT_OK)
         st = vt_conversation_add_text(r->conversation, VT_ROLE_USER, vt_buffer_slice(&r->prompt),
                                       err);
+    /* The model is told the schema too: it fills in better what it knows of. */
+    if (st == VT_OK && json_is_object(r->schema))
+        st = vt_conversation_set_response(r->conversation, VT_S("answer"), (vt_slice){0}, r->schema,
+                                          err);
     return st;
 }
 
@@ -145,6 +169,7 @@ static int answer(run_state *r)
         .format = r->conversation != NULL ? &r->format : NULL,
         .conversation = r->conversation,
         .tokens = &r->tokens,
+        .schema = r->schema,
         .n_logprobs = (uint32_t)vt_args_int(r->args, "logprobs"),
         .logprobs = r->logprobs,
         .on_text = on_text,
@@ -161,6 +186,9 @@ static int answer(run_state *r)
     if (r->as_json) code = vt_cli_print_json(result_json(r, &result));
     fflush(stdout);
     vt_cli_note_cut(&r->model, &result);
+    if (r->schema != NULL && result.end == VT_END_LENGTH)
+        vt_cli_note("vetro: the answer was cut after %zu tokens: its JSON is not complete",
+                    result.n_generated);
     return result.end == VT_END_CANCELLED ? VT_EXIT_INTERRUPTED : code;
 }
 
@@ -193,12 +221,14 @@ static int run_run(const vt_args *args)
     vt_buffer_init(&r.text, MAX_PROMPT);
     vt_buffer_init(&r.reasoning, MAX_PROMPT);
     if (vt_args_int(args, "logprobs") > 0) r.logprobs = json_array();
-    code = read_prompt(&r);
+    code = read_schema(&r);
+    if (code == VT_EXIT_OK) code = read_prompt(&r);
     if (code == VT_EXIT_OK) {
         code = vt_cli_open_model(args, vt_args_operand(args, 0), NULL, &r.model);
         if (code == VT_EXIT_OK) code = run_loaded(&r);
     }
     json_decref(r.logprobs);
+    json_decref(r.schema);
     vt_conversation_free(r.conversation);
     vt_tokens_deinit(&r.tokens);
     vt_buffer_deinit(&r.prompt);
@@ -229,7 +259,7 @@ static const vt_option options[] = {
     {.name = "schema",
      .argument = "FILE",
      .kind = VT_OPTION_TEXT,
-     .help = "answers that follow a JSON schema: not supported in this version"},
+     .help = "the answer is JSON that fits this JSON schema"},
     {.name = "logprobs",
      .argument = "K",
      .kind = VT_OPTION_INT,
@@ -249,6 +279,7 @@ const vt_command vt_command_run = {
     .examples = "vetro run qwen2.5-coder-1.5b \"Write a C function that reverses a list.\"\n"
                 "vetro run smollm2-135m --raw \"Once upon a time\" -n 50 --temperature 0\n"
                 "git diff | vetro run qwen2.5-coder-1.5b --system \"Review this change.\"\n"
+                "vetro run qwen2.5-coder-1.5b \"Name three rivers.\" --schema rivers.json\n"
                 "vetro run ./model.gguf \"Hello\" --json --logprobs 5 --seed 1\n",
     .options = options,
     .shared = vt_cli_model_options,

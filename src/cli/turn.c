@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "chat/parser.h"
 #include "engine/constraint_harmony.h"
+#include "engine/constraint_schema.h"
 
 /* ---- options ---- */
 
@@ -83,6 +84,7 @@ typedef struct {
     const vt_cli_turn *turn;
     vt_parser *parser;
     vt_constraint *automaton; /* harmony: makes ill-formed turns impossible */
+    vt_constraint *fitting;   /* the answer, or harmony's final message, fits the schema */
     vt_generate_constraint constraint;
     vt_stop_filter filter;
     const vt_tokenizer *tokenizer;
@@ -162,6 +164,40 @@ static vt_status finish_turn(running *r, vt_end end, vt_err *err)
     return st;
 }
 
+static bool is_harmony(const vt_cli_turn *t)
+{
+    return t->format != NULL && strcmp(t->format->name, "harmony") == 0;
+}
+
+/* What may be sampled: harmony's turns are well formed, and an answer fits its schema. Of a harmony
+ * turn that is the final message: reasoning is free. */
+static vt_status constrain(running *r, vt_err *err)
+{
+    const vt_cli_turn *t = r->turn;
+    size_t n_vocab = vt_model_get_info(vt_engine_model(t->model->engine))->n_vocab;
+    int32_t end = vt_tokenizer_eos(r->tokenizer);
+    const int32_t *stops = &end;
+    size_t n_stops = end >= 0 ? 1 : 0;
+    vt_status st = VT_OK;
+    if (is_harmony(t)) {
+        end = vt_tokenizer_control(r->tokenizer, VT_S("<|return|>"));
+    } else if (t->format != NULL) {
+        stops = t->format->stop_ids;
+        n_stops = t->format->n_stop_ids;
+    }
+    if (t->schema != NULL)
+        st = vt_constraint_schema_new(r->tokenizer, t->schema, stops, n_stops, &r->fitting, err);
+    if (st == VT_OK && is_harmony(t)) {
+        const vt_harmony_options no_tools = {.has_json_final = t->schema != NULL,
+                                             .final_text = r->fitting};
+        st = vt_constraint_harmony_new(r->tokenizer, &no_tools, &r->automaton, err);
+    }
+    vt_constraint *whole = r->automaton != NULL ? r->automaton : r->fitting;
+    if (st == VT_OK && whole != NULL)
+        st = vt_constraint_for_generate(whole, n_vocab, &r->constraint, err);
+    return st;
+}
+
 static vt_status prepare(running *r, vt_tokens *tokens, vt_err *err)
 {
     const vt_cli_turn *t = r->turn;
@@ -169,17 +205,12 @@ static vt_status prepare(running *r, vt_tokens *tokens, vt_err *err)
         return vt_fail(err, VT_EUNSUPPORTED,
                        "the model has no tokenizer: only 'vetro logits' can "
                        "use it");
+    vt_status st = constrain(r, err);
+    if (st != VT_OK) return st;
     if (t->format == NULL) return vt_tokens_append(tokens, t->tokens->ids, t->tokens->n, err);
-    vt_status st = vt_chat_tokens(t->format, t->conversation, tokens, err);
+    st = vt_chat_tokens(t->format, t->conversation, tokens, err);
     if (st == VT_OK) st = vt_stop_init(&r->filter, t->sampling->stops, t->sampling->n_stops, err);
     if (st == VT_OK) st = vt_parser_new(t->format, t->conversation, on_event, r, &r->parser, err);
-    if (st == VT_OK && strcmp(t->format->name, "harmony") == 0) {
-        const vt_harmony_options no_tools = {0};
-        size_t n_vocab = vt_model_get_info(vt_engine_model(t->model->engine))->n_vocab;
-        st = vt_constraint_harmony_new(r->tokenizer, &no_tools, &r->automaton, err);
-        if (st == VT_OK)
-            st = vt_constraint_for_generate(r->automaton, n_vocab, &r->constraint, err);
-    }
     return st;
 }
 
@@ -210,7 +241,7 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
         .stops = is_raw ? s->stops : NULL,
         .n_stops = is_raw ? s->n_stops : 0,
         .sampler = sampler,
-        .constraint = r->automaton != NULL ? &r->constraint : NULL,
+        .constraint = r->constraint.allow != NULL ? &r->constraint : NULL,
         .n_logprobs = t->n_logprobs,
         .on_token = on_token,
         .ctx = r,
@@ -232,6 +263,7 @@ vt_status vt_cli_turn_run(const vt_cli_turn *turn, vt_generate_result *result, v
     if (st == VT_OK && r.parser != NULL) st = finish_turn(&r, got.end, err);
     vt_parser_free(r.parser);
     vt_constraint_free(r.automaton);
+    vt_constraint_free(r.fitting);
     vt_stop_deinit(&r.filter);
     vt_tokens_deinit(&tokens);
     if (st == VT_OK) *result = got;

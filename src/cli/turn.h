@@ -34,6 +34,7 @@ typedef struct {
     const vt_chat_format *format;  /* NULL: raw, `tokens` is the whole prompt */
     vt_conversation *conversation; /* with format: the model's items are added to it */
     const vt_tokens *tokens;
+    const json_t *schema; /* that the answer must fit, or NULL */
     uint32_t n_logprobs;
     json_t *logprobs; /* array to add to, or NULL */
     void (*on_text)(void *ctx, vt_slice text);

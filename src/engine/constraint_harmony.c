@@ -55,7 +55,8 @@ typedef struct {
     int32_t *banned;
     size_t n_banned;
     int32_t *banned_but[N_CONTENTS];
-    int32_t header, restart; /* roots: before <|channel|>; before <|start|>assistant */
+    vt_constraint *final_text; /* borrowed; NULL: final is free */
+    int32_t header, restart;   /* roots: before <|channel|>; before <|start|>assistant */
 
     place content; /* NOWHERE: in the trie, at `at` */
     int32_t at;
@@ -222,6 +223,8 @@ static vt_allowed allowed(const vt_constraint *c)
         out.kind = VT_ALLOW_ONLY;
         out.ids = a->ids + at->first_id;
         out.n = at->n_ids;
+    } else if (a->content == IN_FINAL && a->final_text != NULL) {
+        out = vt_constraint_allowed(a->final_text);
     } else if (a->is_empty && a->content != IN_ANALYSIS) {
         out.ids = a->banned;
         out.n = a->n_banned;
@@ -238,6 +241,8 @@ static void accept(vt_constraint *c, int32_t id)
     if (a->content != NOWHERE) {
         bool is_end = id == a->marks[end_of(a->content)];
         a->is_empty = false;
+        if (a->content == IN_FINAL && a->final_text != NULL)
+            a->final_text->ops->accept(a->final_text, id);
         if (!is_end) return;
         bool goes_on = a->content == IN_ANALYSIS || a->content == IN_PREAMBLE;
         a->content = goes_on ? NOWHERE : AT_END;
@@ -277,6 +282,7 @@ vt_status vt_constraint_harmony_new(const vt_tokenizer *t, const vt_harmony_opti
     automaton *a = vt_calloc(1, sizeof *a);
     if (a == NULL) return vt_fail(err, VT_ENOMEM, "out of memory for a constraint");
     a->base.ops = &ops;
+    a->final_text = options->final_text;
     a->n_vocab = vt_tokenizer_n_vocab(t);
     vt_status st = VT_OK;
     for (size_t i = 0; i < N_MARKS && st == VT_OK; i++) {

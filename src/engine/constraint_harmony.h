@@ -26,6 +26,9 @@ typedef struct {
     size_t n_recipients;
     bool must_call;      /* tool_choice required, or named: no final message */
     bool has_json_final; /* the answer is JSON: final may say so */
+    /* What the text of final messages keeps to, or NULL: a constraint that ends with <|return|>.
+     * Borrowed for the life of the automaton. */
+    vt_constraint *final_text;
 } vt_harmony_options;
 
 /* VT_EUNSUPPORTED when the tokenizer has not the tokens of harmony; VT_EINPUT for must_call without

@@ -1,10 +1,13 @@
 /* run_test.c -- run, chat, tokenize, logits and perplexity as a user has them, on a tiny random
  * model with a tokenizer (scripts/make-cli-model): it speaks random bytes, and never stops by
  * itself. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -155,12 +158,42 @@ static void test_the_prompt_may_come_from_standard_input(void **state)
     child_free(&b);
 }
 
+/* A tiny random model would never write this by itself. */
+static void test_run_with_a_schema_prints_json_that_fits(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vetro-schema-XXXXXX";
+    int fd = mkstemp(path);
+    static const char schema[] = "{\"properties\":{\"a\":{\"enum\":[1,2]},\"b\":{\"type\":"
+                                 "\"boolean\"}},\"required\":[\"a\",\"b\"]}";
+    assert_true(fd >= 0 && write(fd, schema, sizeof schema - 1) == (ssize_t)sizeof schema - 1);
+    close(fd);
+    child_result r = child_vetro(NULL, "run", MODEL, "hi", "--schema", path, "-n", "200");
+    assert_int_equal(r.code, 0);
+    json_t *o = object(&r);
+    assert_true(json_is_integer(json_object_get(o, "a")));
+    assert_true(json_is_boolean(json_object_get(o, "b")));
+    json_decref(o);
+    child_free(&r);
+    r = child_vetro(NULL, "run", MODEL, "hi", "--schema", path, "-n", "2");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.err, "its JSON is not complete"));
+    child_free(&r);
+    fd = open(path, O_WRONLY | O_TRUNC);
+    assert_true(fd >= 0 && write(fd, "{\"minimum\":1}", 13) == 13);
+    close(fd);
+    r = child_vetro(NULL, "run", MODEL, "hi", "--schema", path);
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "'minimum' is not supported, at #"));
+    child_free(&r);
+    unlink(path);
+}
+
 static void test_wrong_usage_is_told_before_any_model_is_loaded(void **state)
 {
     (void)state;
     const char *const cases[][6] = {
         {"run", MODEL, "", NULL},
-        {"run", MODEL, "x", "--schema", "s.json", NULL},
         {"run", MODEL, "x", "--logprobs", "2", NULL},
         {"run", MODEL, "x", "--temperature", "-1", NULL},
         {"run", MODEL, "x", "--temperature", "nan", NULL},
@@ -409,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_a_stop_string_over_several_tokens_ends_the_answer_before_it),
         cmocka_unit_test(test_a_full_context_is_said_with_numbers),
         cmocka_unit_test(test_the_prompt_may_come_from_standard_input),
+        cmocka_unit_test(test_run_with_a_schema_prints_json_that_fits),
         cmocka_unit_test(test_wrong_usage_is_told_before_any_model_is_loaded),
         cmocka_unit_test(test_what_is_no_model_is_one_clear_message),
         cmocka_unit_test(test_a_model_without_a_tokenizer_serves_logits_only),
