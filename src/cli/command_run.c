@@ -186,7 +186,8 @@ static int answer(run_state *r)
     if (r->as_json) code = vt_cli_print_json(result_json(r, &result));
     fflush(stdout);
     vt_cli_note_cut(&r->model, &result);
-    if (r->schema != NULL && result.end == VT_END_LENGTH)
+    bool is_cut = result.end == VT_END_LENGTH || result.end == VT_END_CONTEXT;
+    if (r->schema != NULL && is_cut)
         vt_cli_note("vetro: the answer was cut after %zu tokens: its JSON is not complete",
                     result.n_generated);
     return result.end == VT_END_CANCELLED ? VT_EXIT_INTERRUPTED : code;
