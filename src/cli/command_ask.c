@@ -301,10 +301,20 @@ static int read_question(ask_state *s)
     return VT_EXIT_OK;
 }
 
+/* A model that is not here is told before the folders are indexed. */
+static int check_model(const vt_args *args)
+{
+    vt_store_entry entry = {0};
+    int code = vt_cli_find_model(vt_args_text(args, "model"), false, &entry);
+    if (code == VT_EXIT_OK) vt_store_entry_deinit(&entry);
+    return code;
+}
+
 static int run_ask(const vt_args *args)
 {
     ask_state s = {.args = args};
     int code = read_question(&s);
+    if (code == VT_EXIT_OK) code = check_model(args);
     if (code == VT_EXIT_OK) code = open_documents(&s);
     if (code == VT_EXIT_OK) code = open_model(&s);
     if (code == VT_EXIT_OK) code = answer(&s);
