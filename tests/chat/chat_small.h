@@ -32,7 +32,8 @@ static inline vt_chat_format small_format(const char *name, const char *const *m
     static small_vocabulary v;
     vt_chat_format f = {0};
     bool is_harmony = strcmp(name, "harmony") == 0, is_chatml = strcmp(name, "chatml") == 0;
-    small_init(&v, is_harmony ? VT_SPLIT_O200K : VT_SPLIT_QWEN2, merges,
+    /* Not Qwen's split: it normalises, and these texts must come back as they were. */
+    small_init(&v, is_harmony ? VT_SPLIT_O200K : VT_SPLIT_LLAMA3, merges,
                is_harmony  ? harmony_controls
                : is_chatml ? chatml_controls
                            : llama3_controls);
