@@ -7,10 +7,12 @@
 #include <stdint.h>
 
 typedef struct {
-    bool has_avx2;   /* with FMA and F16C */
-    bool has_avx512; /* F, BW, VL, DQ, VNNI */
+    bool has_avx2;     /* with FMA and F16C */
+    bool has_avx_vnni; /* AVX2 with the dot products of AVX-VNNI (256 bits) */
+    bool has_avx512;   /* F, BW, VL, DQ, VNNI */
     bool has_neon;
     bool has_dotprod; /* NEON's dot-product instructions */
+    bool has_i8mm;    /* and its matrix products of bytes */
     char model[80];   /* "AMD EPYC ..." */
 } vt_cpu_features;
 

@@ -25,15 +25,17 @@ static void test_instruction_sets_are_those_the_kernel_lists(void **state)
     FILE *f = fopen("/proc/cpuinfo", "r");
     assert_non_null(f);
     static char line[16384];
-    bool has_avx2 = false, has_vnni = false;
+    bool has_avx2 = false, has_avx_vnni = false, has_vnni = false;
     while (fgets(line, sizeof line, f) != NULL) {
         if (strncmp(line, "flags", 5) != 0) continue;
         has_avx2 = strstr(line, " avx2") != NULL && strstr(line, " fma ") != NULL;
+        has_avx_vnni = strstr(line, " avx_vnni") != NULL;
         has_vnni = strstr(line, " avx512_vnni") != NULL;
         break;
     }
     fclose(f);
     assert_int_equal(cpu.has_avx2, has_avx2);
+    assert_int_equal(cpu.has_avx_vnni, has_avx_vnni);
     assert_int_equal(cpu.has_avx512, has_vnni);
 }
 
