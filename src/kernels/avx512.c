@@ -397,14 +397,6 @@ VT_INLINE void tile_6_k(vt_format format, int T, const uint8_t *tile, const vt_a
         }                                                                                    \
         if (n_tokens & 1) body(format, 1, tile, a, i_first + t, y + t * y_stride, y_stride); \
     }
-DEFINE_TILE(tile_q8_0, tile_32, VT_FORMAT_Q8_0)
-DEFINE_TILE(tile_q4_0, tile_32, VT_FORMAT_Q4_0)
-DEFINE_TILE(tile_q4_1, tile_32, VT_FORMAT_Q4_1)
-DEFINE_TILE(tile_q5_0, tile_32, VT_FORMAT_Q5_0)
-DEFINE_TILE(tile_mxfp4, tile_32, VT_FORMAT_MXFP4)
-DEFINE_TILE(tile_q4_k, tile_45_k, VT_FORMAT_Q4_K)
-DEFINE_TILE(tile_q5_k, tile_45_k, VT_FORMAT_Q5_K)
-DEFINE_TILE(tile_q6_k, tile_6_k, VT_FORMAT_Q6_K)
 
 #include "kernels/table_body.h"
 

@@ -110,8 +110,8 @@ static void scales_of_row(const uint8_t *units, uint32_t row, int32_t scale[8], 
     }
 }
 
-static inline void tile_q45_k(vt_format format, const uint8_t *tile, const vt_activations *a,
-                              uint32_t i_first, uint32_t n_tokens, float *y, size_t y_stride)
+static inline void tile_45_k(vt_format format, const uint8_t *tile, const vt_activations *a,
+                             uint32_t i_first, uint32_t n_tokens, float *y, size_t y_stride)
 {
     const uint32_t n_blocks = a->n_cols / 256;
     const uint8_t *scales = tile + n_blocks * vt_block_quants(format);
@@ -139,18 +139,18 @@ static inline void tile_q45_k(vt_format format, const uint8_t *tile, const vt_ac
     }
 }
 
-static void tile_q6_k(const uint8_t *tile, const vt_activations *a, uint32_t i_first,
-                      uint32_t n_tokens, float *y, size_t y_stride)
+static inline void tile_6_k(vt_format format, const uint8_t *tile, const vt_activations *a,
+                            uint32_t i_first, uint32_t n_tokens, float *y, size_t y_stride)
 {
     const uint32_t n_blocks = a->n_cols / 256;
-    const uint8_t *scales = tile + n_blocks * (size_t)VT_Q6_K_QUANTS;
+    const uint8_t *scales = tile + n_blocks * vt_block_quants(format);
     for (uint32_t row = 0; row < VT_TILE_ROWS; row++) {
         for (uint32_t t = 0; t < n_tokens; t++) y[t * y_stride + row] = 0.0f;
         for (uint32_t b = 0; b < n_blocks; b++) {
             const uint8_t *s = scales + b * VT_Q6_K_SCALES;
             int8_t w[8][32];
             for (uint32_t j = 0; j < 8; j++)
-                weights_256(VT_FORMAT_Q6_K, tile + b * (size_t)VT_Q6_K_QUANTS, row, j, w[j]);
+                weights_256(format, tile + b * vt_block_quants(format), row, j, w[j]);
             for (uint32_t t = 0; t < n_tokens; t++) {
                 const size_t i = (size_t)(i_first + t) * n_blocks + b;
                 int32_t isum = 0;
@@ -170,13 +170,6 @@ static void tile_q6_k(const uint8_t *tile, const vt_activations *a, uint32_t i_f
     {                                                                                \
         body(format, tile, a, i_first, n_tokens, y, y_stride);                       \
     }
-DEFINE_TILE(tile_q8_0, tile_32, VT_FORMAT_Q8_0)
-DEFINE_TILE(tile_q4_0, tile_32, VT_FORMAT_Q4_0)
-DEFINE_TILE(tile_q4_1, tile_32, VT_FORMAT_Q4_1)
-DEFINE_TILE(tile_q5_0, tile_32, VT_FORMAT_Q5_0)
-DEFINE_TILE(tile_mxfp4, tile_32, VT_FORMAT_MXFP4)
-DEFINE_TILE(tile_q4_k, tile_q45_k, VT_FORMAT_Q4_K)
-DEFINE_TILE(tile_q5_k, tile_q45_k, VT_FORMAT_Q5_K)
 
 #include "kernels/table_body.h"
 
