@@ -1,4 +1,5 @@
-/* engine.c -- a loaded model with its threads and kernels. See engine.h. */
+/* engine.c -- a loaded model with its threads, kernels and forward pass. See engine.h and
+ * engine_parts.h. */
 #include "engine/engine_parts.h"
 
 #include "base/alloc.h"
@@ -34,6 +35,7 @@ vt_status vt_engine_open(const vt_engine_options *options, vt_engine **out, vt_e
 void vt_engine_close(vt_engine *e)
 {
     if (e == NULL) return;
+    vt_pass_free(e->pass);
     vt_model_close(e->model);
     vt_pool_free(e->pool);
     vt_free(e);
@@ -57,4 +59,71 @@ const char *vt_engine_isa(const vt_engine *e)
 int vt_engine_n_threads(const vt_engine *e)
 {
     return vt_pool_n_threads(e->pool);
+}
+
+/* ---- the pass ---- */
+
+vt_status vt__engine_reserve(vt_engine *e, uint32_t n_tokens, vt_err *err)
+{
+    if (n_tokens < VT_PASS_SEQUENCES) n_tokens = VT_PASS_SEQUENCES;
+    if (e->pass != NULL && e->pass_tokens >= n_tokens) return VT_OK;
+    vt_pass *pass = NULL;
+    vt_status st =
+        vt_pass_new(e->model, e->kernels, e->pool, n_tokens, VT_PASS_SEQUENCES, &pass, err);
+    if (st != VT_OK) return st;
+    vt__engine_keep_logits(e);
+    vt_pass_free(e->pass);
+    e->pass = pass;
+    e->pass_tokens = n_tokens;
+    return VT_OK;
+}
+
+void vt__engine_keep_logits(vt_engine *e)
+{
+    const size_t n_bytes = e->model->hyper.n_vocab * sizeof(float);
+    for (size_t i = 0; i < e->n_shown; i++) {
+        vt_session *s = e->shown[i];
+        if (s->is_running || s->logits == NULL) continue;
+        memcpy(s->kept, s->logits, n_bytes);
+        s->logits = s->kept;
+    }
+    e->n_shown = 0;
+}
+
+static void begin_part(const vt_part *part, vt_run *run)
+{
+    vt_session *s = part->session;
+    *run = (vt_run){
+        .kv = &s->kv.view,
+        .tokens = part->tokens,
+        .n_tokens = part->n_tokens,
+        .first_position = s->n_tokens,
+        .n_logits = part->wants_logits ? 1 : 0,
+    };
+    s->is_running = true;
+    s->logits = NULL;
+    /* Whatever happens, the pass may have written this far. */
+    if (s->n_tokens + part->n_tokens > s->high) s->high = s->n_tokens + part->n_tokens;
+}
+
+vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
+                             const vt_progress *progress, vt_err *err)
+{
+    vt_run runs[VT_PASS_SEQUENCES];
+    for (size_t i = 0; i < n_parts; i++) begin_part(&parts[i], &runs[i]);
+    vt__engine_keep_logits(e);
+    vt_status st = vt_pass_forward(e->pass, runs, n_parts, progress, err);
+    for (size_t i = 0; i < n_parts; i++) {
+        const vt_part *part = &parts[i];
+        vt_session *s = part->session;
+        s->is_running = false;
+        if (st != VT_OK) continue;
+        /* the caller may have handed back our own list */
+        memmove(s->tokens + s->n_tokens, part->tokens, part->n_tokens * sizeof *part->tokens);
+        s->n_tokens += part->n_tokens;
+        if (!part->wants_logits) continue;
+        s->logits = e->pass->logits + e->n_shown * vt_pass_logits_stride(e->pass);
+        e->shown[e->n_shown++] = s;
+    }
+    return st;
 }

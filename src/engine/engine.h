@@ -1,13 +1,16 @@
 /* engine.h -- what a model does: hold token prefixes, give logits.
  *
- * An engine is a loaded model with its threads. A session is one sequence: the caller hands it the
+ * An engine is a loaded model with its threads and the buffers of a forward pass, which its
+ * sessions share. A session is one sequence: the caller hands it the
  * whole list of tokens and the session reuses, extends or rebuilds its KV cache; nobody edits a KV
  * cache by hand. Whatever way the tokens came in (one go, chunks, one by one) the logits are the
  * same bits (NUMERICS.md).
  *
- * Ownership  an engine outlives its sessions. Logits are borrowed until the next call on the
- * session. Threads    an engine and its sessions by one thread at a time. Failure    on VT_ECANCEL
- * or an error the session holds the tokens it had finished; vt_session_n_tokens says how many. */
+ * Ownership  an engine outlives its sessions. The logits of a session change only by calls on it,
+ * but may move: the pointer is good until the next call on any session of the engine.
+ * Threads    an engine and its sessions by one thread at a time.
+ * Failure    on VT_ECANCEL or an error the session holds the tokens it had finished;
+ * vt_session_n_tokens says how many. */
 #ifndef VT_ENGINE_ENGINE_H
 #define VT_ENGINE_ENGINE_H
 
@@ -57,7 +60,8 @@ VT_MUSTUSE vt_status vt_session_extend(vt_session *s, const int32_t *tokens, siz
                                        const vt_progress *progress, vt_err *err);
 
 /* Like extend, and calls `each` with the logits of every one of the n new positions, in order. When
- * `each` fails, that is the result; the session then holds the tokens of whole prefill steps. */
+ * `each` fails, that is the result; the session then holds the tokens of whole prefill steps.
+ * `each` makes no calls on sessions of the engine but those that only ask. */
 typedef vt_status vt_logits_fn(void *ctx, size_t position, const float *logits, vt_err *err);
 VT_MUSTUSE vt_status vt_session_extend_all(vt_session *s, const int32_t *tokens, size_t n,
                                            vt_logits_fn *each, void *ctx,

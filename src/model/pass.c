@@ -349,12 +349,15 @@ vt_status vt_pass_logits(vt_pass *p, uint32_t first, uint32_t n, vt_err *err)
 static vt_status take_runs(vt_pass *p, const vt_run *runs, size_t n_runs, vt_err *err)
 {
     vt_pass_scratch *s = p->scratch;
-    uint32_t n = 0;
-    if (n_runs == 0 || n_runs > s->max_logits)
-        return vt_fail(err, VT_ELIMIT, "a pass takes 1 to %u runs", s->max_logits);
+    uint32_t n = 0, n_logits = 0;
+    if (n_runs == 0) return vt_fail(err, VT_EINPUT, "a pass of no tokens");
     for (size_t r = 0; r < n_runs; r++) {
         if (runs[r].n_tokens == 0 || runs[r].n_tokens > s->max_tokens - n)
             return vt_fail(err, VT_ELIMIT, "a pass takes 1 to %u tokens", s->max_tokens);
+        if (runs[r].n_logits > runs[r].n_tokens || runs[r].n_logits > s->max_logits - n_logits)
+            return vt_fail(err, VT_ELIMIT, "a pass gives logits of at most %u of its tokens",
+                           s->max_logits);
+        n_logits += runs[r].n_logits;
         for (uint32_t i = 0; i < runs[r].n_tokens; i++, n++) {
             if (runs[r].tokens[i] < 0 || (uint32_t)runs[r].tokens[i] >= p->model->hyper.n_vocab)
                 return vt_fail(err, VT_EINPUT, "token id %d is not in the vocabulary of %u",
@@ -383,9 +386,10 @@ vt_status vt_pass_forward(vt_pass *p, const vt_run *runs, size_t n_runs,
         if (err != NULL) *err = p->error;
         return p->error.code;
     }
-    for (uint32_t r = 0, end = 0; r < n_runs; r++) {
+    uint32_t n = 0, end = 0;
+    for (size_t r = 0; r < n_runs; r++) {
         end += runs[r].n_tokens;
-        select_row(p, r, end - 1);
+        for (uint32_t i = end - runs[r].n_logits; i < end; i++) select_row(p, n++, i);
     }
-    return output(p, (uint32_t)n_runs, err);
+    return n > 0 ? output(p, n, err) : VT_OK;
 }

@@ -27,10 +27,11 @@ typedef struct {
 
 /* n_tokens tokens at positions first_position, first_position + 1, ... of one sequence. */
 typedef struct {
-    vt_kv *kv;
+    vt_kv *kv; /* of this sequence alone: no other run of the pass has it */
     const int32_t *tokens;
     uint32_t n_tokens;
     uint32_t first_position;
+    uint32_t n_logits; /* of how many of its last tokens logits are wanted; may be 0 */
 } vt_run;
 
 struct vt_pass {
@@ -42,13 +43,13 @@ struct vt_pass {
     const vt_run *runs;
     size_t n_runs;
     /* buffers; widths are in tokens of max_tokens */
-    float *hidden;    /* [E] the residual stream */
-    float *normed;    /* [E] */
-    float *q, *k, *v; /* [H D], [G D], [G D] */
-    float *attended;  /* [H D] */
-    float *gate, *up; /* [F]; with experts [experts used][F] */
-    float *logits;    /* [n_logits][vt_pass_logits_stride] */
-    uint32_t n_logits;
+    float *hidden;     /* [E] the residual stream */
+    float *normed;     /* [E] */
+    float *q, *k, *v;  /* [H D], [G D], [G D] */
+    float *attended;   /* [H D] */
+    float *gate, *up;  /* [F]; with experts [experts used][F] */
+    float *logits;     /* [n_logits][vt_pass_logits_stride] */
+    uint32_t n_logits; /* rows of the last call that made some */
     struct vt_pass_scratch *scratch;
     vt_err error; /* sticky */
 };
@@ -62,8 +63,8 @@ uint64_t vt_pass_bytes(const vt_pass *p);
 /* Floats from one row of logits to the next: the vocabulary rounded up to whole tiles. */
 uint32_t vt_pass_logits_stride(const vt_pass *p);
 
-/* Run the model; `logits` gets one row a run, of its last token. Every token id must be below
- * n_vocab; positions and KV capacity are the caller's to check. */
+/* Run the model; `logits` gets the rows that the runs want (together at most max_logits), in order.
+ * Token ids are checked; positions and KV capacity are the caller's to check. */
 VT_MUSTUSE vt_status vt_pass_forward(vt_pass *p, const vt_run *runs, size_t n_runs,
                                      const vt_progress *progress, vt_err *err);
 

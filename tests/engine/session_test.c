@@ -248,6 +248,53 @@ static void test_token_ids_outside_the_vocabulary_are_refused(void **state)
     vt_engine_close(e);
 }
 
+/* ---- sessions share the engine's pass ---- */
+
+static void test_logits_stay_while_other_sessions_run_come_and_go(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    vt_engine *e = open_tiny("gpt-oss");
+    vt_session *s[N] = {NULL};
+    int32_t tokens[40];
+    for (int i = 0; i < 40; i++) tokens[i] = i * 7 % 269;
+    for (int round = 0; round < 40; round++) {
+        const uint32_t i = random_below(N);
+        const vt_kv_type type = i % 2 == 0 ? VT_KV_F16 : VT_KV_F32;
+        if (s[i] == NULL) {
+            /* chunks differ, so that the pass has to grow under sessions that have logits */
+            s[i] = new_session(e, 300, 16 + (uint32_t)round * 6, type);
+        } else if (random_below(6) == 0) {
+            vt_session_free(s[i]);
+            s[i] = NULL;
+            continue;
+        }
+        if (vt_session_n_tokens(s[i]) < 200) extend(s[i], tokens + i, 1 + random_below(30));
+        for (uint32_t k = 0; k < N; k++)
+            if (s[k] != NULL) expect_as_fresh(s[k], e, k % 2 == 0 ? VT_KV_F16 : VT_KV_F32);
+    }
+    for (uint32_t i = 0; i < N; i++) vt_session_free(s[i]);
+    vt_engine_close(e);
+}
+
+static void test_a_failed_pass_takes_the_logits_of_its_own_session_only(void **state)
+{
+    (void)state;
+    vt_engine *e = open_tiny("llama");
+    vt_session *a = new_session(e, 64, 8, VT_KV_F16), *b = new_session(e, 64, 8, VT_KV_F16);
+    const int32_t tokens[] = {5, 6, 7, -1};
+    vt_err err = {0};
+    extend(a, tokens, 3);
+    extend(b, tokens + 1, 2);
+    assert_int_equal(vt_session_extend(b, tokens, 4, NULL, &err), VT_EINPUT);
+    assert_null(vt_session_logits(b));
+    expect_as_fresh(a, e, VT_KV_F16);
+    vt_session_free(b);
+    expect_as_fresh(a, e, VT_KV_F16);
+    vt_session_free(a);
+    vt_engine_close(e);
+}
+
 /* ---- interruptions ---- */
 
 typedef struct {
@@ -473,6 +520,8 @@ int main(void)
         cmocka_unit_test(test_a_sync_to_what_is_there_computes_nothing),
         cmocka_unit_test(test_limits_are_errors_with_numbers_and_change_nothing),
         cmocka_unit_test(test_token_ids_outside_the_vocabulary_are_refused),
+        cmocka_unit_test(test_logits_stay_while_other_sessions_run_come_and_go),
+        cmocka_unit_test(test_a_failed_pass_takes_the_logits_of_its_own_session_only),
         cmocka_unit_test(test_a_cancelled_prefill_keeps_its_finished_steps_and_goes_on),
         cmocka_unit_test(test_a_reader_of_logits_can_stop_and_sees_each_position_once),
         cmocka_unit_test(test_all_logits_of_a_step_are_those_of_single_tokens),
