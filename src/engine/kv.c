@@ -30,7 +30,9 @@ vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx, uint32
     const vt_hyper *h = &m->hyper;
     const uint64_t tile_bytes =
         (uint64_t)VT_KEY_TILE * h->head_dim * h->n_heads_kv * (is_f32 ? 4 : 2);
-    *kv = (vt_kv_memory){.n_layers = h->n_layers};
+    *kv = (vt_kv_memory){.n_layers = h->n_layers,
+                         .n_heads_kv = h->n_heads_kv,
+                         .head_tile_bytes = tile_bytes / h->n_heads_kv};
     kv->view.is_f32 = is_f32;
     kv->view.layers = vt_calloc(h->n_layers, sizeof *kv->view.layers);
     if (kv->view.layers == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
@@ -93,4 +95,44 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
         if (first_seen / VT_KEY_TILE + n_slots <= last_tile) return false;
     }
     return true;
+}
+
+uint32_t vt_kv_code(const vt_kv_memory *kv)
+{
+    return kv->view.is_f32 ? VT_KV_CODE_F32 : VT_KV_CODE_F16;
+}
+
+size_t vt_kv_tile_bytes(const vt_kv_memory *kv)
+{
+    return (size_t)(2 * kv->head_tile_bytes * kv->n_heads_kv);
+}
+
+bool vt_kv_has_tile(const vt_kv_memory *kv, uint32_t i_layer, uint32_t i_tile, uint32_t high)
+{
+    const uint64_t n_tiles = tiles(high);
+    return i_tile < n_tiles && (uint64_t)i_tile + kv->view.layers[i_layer].n_slots >= n_tiles;
+}
+
+void vt_kv_read_tile(const vt_kv_memory *kv, uint32_t i_layer, uint32_t i_tile, uint8_t *out)
+{
+    const vt_kv_layer *l = &kv->view.layers[i_layer];
+    const size_t bytes = (size_t)kv->head_tile_bytes;
+    for (uint32_t i = 0; i < 2 * kv->n_heads_kv; i++) {
+        const uint32_t head = i % kv->n_heads_kv;
+        const uint8_t *from = i < kv->n_heads_kv ? l->k : l->v;
+        memcpy(out + i * bytes, from + ((size_t)head * l->n_slots + i_tile % l->n_slots) * bytes,
+               bytes);
+    }
+}
+
+void vt_kv_write_tile(vt_kv_memory *kv, uint32_t i_layer, uint32_t i_tile, const uint8_t *in)
+{
+    const vt_kv_layer *l = &kv->view.layers[i_layer];
+    const size_t bytes = (size_t)kv->head_tile_bytes;
+    for (uint32_t i = 0; i < 2 * kv->n_heads_kv; i++) {
+        const uint32_t head = i % kv->n_heads_kv;
+        uint8_t *to = i < kv->n_heads_kv ? l->k : l->v;
+        memcpy(to + ((size_t)head * l->n_slots + i_tile % l->n_slots) * bytes, in + i * bytes,
+               bytes);
+    }
 }
