@@ -134,8 +134,10 @@ vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err)
                        VT_POOL_MAX_THREADS);
     vt_pool *pool = vt_alloc_aligned(64, sizeof *pool);
     if (pool == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
-    /* With more threads than cores, one that spins keeps another from working. */
-    int n_spins = n_threads <= vt_cpu_count() ? SPINS : SPINS_CROWDED;
+    /* With more threads than CPUs, one that spins keeps another from working. */
+    vt_cpu_usable usable;
+    vt_cpu_find_usable(&usable);
+    int n_spins = n_threads <= vt_cpu_concurrent(&usable) ? SPINS : SPINS_CROWDED;
     *pool = (vt_pool){.n_threads = n_threads, .n_spins = n_spins};
     pool->threads = vt_calloc((size_t)n_threads, sizeof *pool->threads);
     pool->workers = vt_calloc((size_t)n_threads, sizeof *pool->workers);

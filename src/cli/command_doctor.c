@@ -26,6 +26,7 @@
 #include "base/version.h"
 #include "cli/doctor.h"
 #include "cli/models.h"
+#include "kernels/kernels.h"
 
 enum { GIB = 1 << 30 };
 
@@ -42,18 +43,32 @@ static void say(vt_doctor_check *c, bool ok, const char *remedy, const char *fmt
     c->remedy = ok ? NULL : remedy;
 }
 
+/* How many threads commands start by themselves, and what that follows from. */
+static void say_threads(char *out, size_t cap)
+{
+    vt_cpu_usable u;
+    vt_cpu_find_usable(&u);
+    const int n_threads = vt_cpu_threads(&u);
+    int n = snprintf(out, cap, "%d thread%s: %d of %d CPUs allowed", n_threads,
+                     n_threads == 1 ? "" : "s", u.n_allowed, u.n_online);
+    if (u.n_cores < u.n_allowed)
+        n += snprintf(out + n, cap - (size_t)n, ", on %d core%s", u.n_cores,
+                      u.n_cores == 1 ? "" : "s");
+    if (u.n_quota > 0)
+        snprintf(out + n, cap - (size_t)n, ", the cgroup has time for %d", u.n_quota);
+}
+
 static void check_cpu(vt_doctor_check *c)
 {
     vt_cpu_features cpu;
+    char threads[120];
     vt_cpu_detect(&cpu);
-    const char *isa = cpu.has_avx512 ? "avx512"
-                      : cpu.has_avx2 ? "avx2"
-                      : cpu.has_neon ? "neon"
-                                     : "scalar";
+    say_threads(threads, sizeof threads);
+    const char *isa = vt_kernels_select(NULL)->name;
     say(c, strcmp(isa, "scalar") != 0,
         "without AVX2 vetro runs, slowly: a newer CPU, or the host's CPU model in the virtual "
         "machine",
-        "%s, %d usable, instruction set %s", cpu.model, vt_cpu_count(), isa);
+        "%s, instruction set %s, %s", cpu.model, isa, threads);
 }
 
 static void check_memory(vt_doctor_check *c)

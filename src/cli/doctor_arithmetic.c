@@ -52,23 +52,23 @@ static bool compute(const vt_kernels *kernels, work *w)
 
 void vt_doctor_arithmetic(vt_doctor_check *c)
 {
-    static const char *const caps[] = {"scalar", "avx2", "avx512"};
+    const vt_kernels *all[VT_KERNELS_MOST];
+    const size_t n = vt_kernels_list(all);
     size_t used = 0;
     work first;
-    for (size_t i = 0; i < VT_COUNT(caps); i++) {
+    for (size_t i = 0; i < n; i++) {
         work w;
-        const vt_kernels *kernels = vt_kernels_select(caps[i]);
-        if (kernels == NULL) continue; /* the CPU lacks it */
-        bool ok = compute(kernels, &w);
+        bool ok = compute(all[i], &w);
         if (i == 0) first = w;
         if (!ok || memcmp(&w, &first, sizeof w) != 0) {
-            snprintf(c->detail, sizeof c->detail, "%s computes other bits than plain C", caps[i]);
+            snprintf(c->detail, sizeof c->detail, "%s computes other bits than plain C",
+                     all[i]->name);
             c->remedy = "a broken CPU or virtual machine; VETRO_ISA=scalar may still be right. "
                         "Please report it";
             return;
         }
         used += (size_t)snprintf(c->detail + used, sizeof c->detail - used, "%s%s",
-                                 i == 0 ? "" : ", ", caps[i]);
+                                 i == 0 ? "" : ", ", all[i]->name);
     }
     uint8_t digest[VT_SHA256_BYTES];
     char hex[VT_SHA256_HEX + 1] = "";

@@ -113,7 +113,7 @@ void vt_cli_print_overview(FILE *out)
         "'vetro --version' prints the version.\n\n"
         "environment:\n"
         "  VETRO_HOME     keep all configuration, models and indexes below this directory\n"
-        "  VETRO_ISA      the best instruction set to use: scalar, avx2, avx512, neon\n"
+        "  VETRO_ISA      the instruction set to use, one that 'vetro doctor' lists (scalar, ...)\n"
         "  VETRO_THREADS  threads to compute with\n\n"
         "exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by a rule, 4 verification failed\n",
         out);

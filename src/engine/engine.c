@@ -2,6 +2,8 @@
  * engine_parts.h. */
 #include "engine/engine_parts.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/cpu.h"
 
@@ -9,10 +11,16 @@ static vt_status pick_kernels(const char *isa, const vt_kernels **out, vt_err *e
 {
     *out = vt_kernels_select(isa);
     if (*out != NULL) return VT_OK;
+    const vt_kernels *all[VT_KERNELS_MOST];
+    const size_t n = vt_kernels_list(all);
+    char names[128];
+    int used = 0;
+    for (size_t i = 0; i < n; i++)
+        used += snprintf(names + used, sizeof names - (size_t)used, "%s%s", i == 0 ? "" : ", ",
+                         all[i]->name);
     return vt_fail(err, VT_EUNSUPPORTED,
-                   "instruction set \"%.32s\" is unknown or this CPU lacks it (scalar, avx2, "
-                   "avx512; this CPU's best is %s)",
-                   isa, vt_kernels_select(NULL)->name);
+                   "instruction set \"%.32s\" is unknown or this CPU lacks it; it has %s", isa,
+                   names);
 }
 
 vt_status vt_engine_open(const vt_engine_options *options, vt_engine **out, vt_err *err)

@@ -21,9 +21,9 @@ typedef struct vt_engine vt_engine;
 typedef struct vt_session vt_session;
 
 typedef struct {
-    const char *path; /* GGUF file (any part of a split) */
-    int n_threads;    /* 0: vt_cpu_count() */
-    const char *isa;  /* NULL: the best this CPU has; "scalar", "avx2", "avx512" cap it */
+    const char *path;            /* GGUF file (any part of a split) */
+    int n_threads;               /* 0: vt_cpu_count() */
+    const char *isa;             /* a name of kernels/kernels.h; NULL: the best this CPU has */
     const vt_progress *progress; /* may be NULL */
 } vt_engine_options;
 

@@ -70,7 +70,8 @@ typedef struct {
 #define VT_ATTEND_SCRATCH(head_dim) ((size_t)(head_dim) * (2 * VT_KEY_TILE + VT_ATTEND_MAX_ROWS))
 
 typedef struct {
-    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+    const char
+        *name; /* of the instruction set: "scalar", "avx2", "avx512", "neon", "neon_dotprod" */
 
     /* The tile product for a format; never NULL. */
     vt_tile_fn *(*tile)(vt_format format);
@@ -108,8 +109,13 @@ typedef struct {
 
 const vt_kernels *vt_kernels_scalar(void);
 
-/* The best table this CPU can run whose name is not above `cap` ("scalar" < "avx2" < "avx512";
- * NULL: no cap). NULL when the name is unknown or the CPU lacks it. */
-const vt_kernels *vt_kernels_select(const char *cap);
+enum { VT_KERNELS_MOST = 4 };
+
+/* The tables that this CPU can run, the slowest (scalar) first, the best last; how many. */
+size_t vt_kernels_list(const vt_kernels *out[VT_KERNELS_MOST]);
+
+/* The table of that name, or the best one (NULL). NULL when the name is unknown or the CPU lacks
+ * it. */
+const vt_kernels *vt_kernels_select(const char *name);
 
 #endif

@@ -6,7 +6,7 @@
 
 const vt_kernels *vt_kernels_neon_dotprod(void)
 {
-    static const vt_kernels table = VT_KERNEL_TABLE("neon");
+    static const vt_kernels table = VT_KERNEL_TABLE("neon_dotprod");
     return &table;
 }
 

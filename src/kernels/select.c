@@ -1,24 +1,32 @@
-/* select.c -- which table of kernels this CPU runs. */
+/* select.c -- which tables of kernels this CPU runs. */
 #include "base/cpu.h"
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
 
 #include <string.h>
 
-const vt_kernels *vt_kernels_select(const char *cap)
+size_t vt_kernels_list(const vt_kernels *out[VT_KERNELS_MOST])
 {
     vt_cpu_features cpu;
     vt_cpu_detect(&cpu);
-    const vt_kernels *best = vt_kernels_scalar();
-    if (cap != NULL && strcmp(cap, best->name) == 0) return best;
+    size_t n = 0;
+    out[n++] = vt_kernels_scalar();
 #if defined(__x86_64__)
-    if (cpu.has_avx2) best = vt_kernels_avx2();
-    if (cap != NULL && strcmp(cap, "avx2") == 0) return cpu.has_avx2 ? best : NULL;
-    if (cpu.has_avx512) best = vt_kernels_avx512();
-    if (cap != NULL && strcmp(cap, "avx512") == 0) return cpu.has_avx512 ? best : NULL;
+    if (cpu.has_avx2) out[n++] = vt_kernels_avx2();
+    if (cpu.has_avx512) out[n++] = vt_kernels_avx512();
 #elif defined(__aarch64__)
-    if (cpu.has_neon) best = cpu.has_dotprod ? vt_kernels_neon_dotprod() : vt_kernels_neon();
-    if (cap != NULL && strcmp(cap, "neon") == 0) return best;
+    if (cpu.has_neon) out[n++] = vt_kernels_neon();
+    if (cpu.has_dotprod) out[n++] = vt_kernels_neon_dotprod();
 #endif
-    return cap == NULL ? best : NULL;
+    return n;
+}
+
+const vt_kernels *vt_kernels_select(const char *name)
+{
+    const vt_kernels *all[VT_KERNELS_MOST];
+    const size_t n = vt_kernels_list(all);
+    if (name == NULL) return all[n - 1];
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(all[i]->name, name) == 0) return all[i];
+    return NULL;
 }

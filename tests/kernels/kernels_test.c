@@ -28,19 +28,13 @@ static float random_float(float scale)
     return ((float)(random_u32() % 2000001) - 1000000.0f) * 1e-6f * scale;
 }
 
-static const char *const isas[] = {"avx2", "avx512", "neon"};
-
 /* Call check(k) for each vectorised table that this CPU can run. */
 static void for_each_isa(void (*check)(const vt_kernels *k))
 {
-    int n = 0;
-    for (size_t i = 0; i < VT_COUNT(isas); i++) {
-        const vt_kernels *k = vt_kernels_select(isas[i]);
-        if (k == NULL) continue;
-        check(k);
-        n++;
-    }
-    if (n == 0) print_message("only the scalar kernels run on this machine\n");
+    const vt_kernels *all[VT_KERNELS_MOST];
+    const size_t n = vt_kernels_list(all);
+    for (size_t i = 1; i < n; i++) check(all[i]);
+    if (n == 1) print_message("only the scalar kernels run on this machine\n");
 }
 
 static size_t row_bytes(const vt_format_info *f, uint32_t n_cols)

@@ -3,16 +3,14 @@
  * The logits of all positions must be the same whatever the instruction set, the number of threads,
  * the size of prefill steps, token by token, and after going back to a shorter prefix. Not the full
  * product: 24 runs a model, in which each value of a factor meets each value of every other one.
- * The standard is scalar, one thread, one go. Instruction sets that this machine lacks are left
- * out. */
+ * The standard is scalar, one thread, one go. */
 #ifndef VT_TESTS_SUPPORT_BITS_H
 #define VT_TESTS_SUPPORT_BITS_H
 
 #include "support/reference.h"
 
-#include "base/cpu.h"
+#include "kernels/kernels.h"
 
-static const char *const bits_isas[] = {"scalar", "avx2", "avx512"};
 static const int bits_threads[] = {1, 2, 3, 8};
 typedef enum {
     ONE_GO,
@@ -77,15 +75,6 @@ static inline void bits_run(vt_engine *e, const reference *r, size_t n, bits_way
     vt_session_free(s);
 }
 
-static inline bool bits_is_here(const char *isa)
-{
-    vt_cpu_features cpu;
-    vt_cpu_detect(&cpu);
-    if (strcmp(isa, "avx2") == 0) return cpu.has_avx2;
-    if (strcmp(isa, "avx512") == 0) return cpu.has_avx512;
-    return true;
-}
-
 static inline void bits_compare(const char *name, const reference *r, size_t n, const float *want,
                                 const float *got, const char *what)
 {
@@ -108,15 +97,17 @@ static inline void bits_check(const char *name, size_t n_most)
     want[VT_KV_F32] = reference_run(plain, &r, n, VT_KV_F32);
     vt_engine_close(plain);
     int n_runs = 0;
-    for (size_t i = 0; i < VT_COUNT(bits_isas); i++)
-        for (size_t t = 0; t < VT_COUNT(bits_threads) && bits_is_here(bits_isas[i]); t++) {
-            vt_engine *e = reference_engine(name, bits_isas[i], bits_threads[t]);
-            assert_string_equal(vt_engine_isa(e), bits_isas[i]);
+    const vt_kernels *isas[VT_KERNELS_MOST];
+    const size_t n_isas = vt_kernels_list(isas);
+    for (size_t i = 0; i < n_isas; i++)
+        for (size_t t = 0; t < VT_COUNT(bits_threads); t++) {
+            vt_engine *e = reference_engine(name, isas[i]->name, bits_threads[t]);
+            assert_string_equal(vt_engine_isa(e), isas[i]->name);
             for (size_t w = 0; w < N_WAYS; w++) {
-                if ((t + w) % VT_COUNT(bits_isas) != i) continue;
+                if ((t + w) % n_isas != i) continue;
                 vt_kv_type kv = (t + w / 3) % 2 == 0 ? VT_KV_F16 : VT_KV_F32;
                 char what[96];
-                snprintf(what, sizeof what, "%s, %d threads, way %zu, KV %d", bits_isas[i],
+                snprintf(what, sizeof what, "%s, %d threads, way %zu, KV %d", isas[i]->name,
                          bits_threads[t], w, (int)kv);
                 memset(got, 0xff, n_bytes); /* what is not written differs */
                 bits_run(e, &r, n, (bits_way)w, kv, got);
