@@ -73,11 +73,11 @@ int vt_engine_n_threads(const vt_engine *e)
 
 vt_status vt__engine_reserve(vt_engine *e, uint32_t n_tokens, vt_err *err)
 {
-    if (n_tokens < VT_PASS_SEQUENCES) n_tokens = VT_PASS_SEQUENCES;
+    if (n_tokens < VT_BATCH_SEQUENCES) n_tokens = VT_BATCH_SEQUENCES;
     if (e->pass != NULL && e->pass_tokens >= n_tokens) return VT_OK;
     vt_pass *pass = NULL;
     vt_status st =
-        vt_pass_new(e->model, e->kernels, e->pool, n_tokens, VT_PASS_SEQUENCES, &pass, err);
+        vt_pass_new(e->model, e->kernels, e->pool, n_tokens, VT_BATCH_SEQUENCES, &pass, err);
     if (st != VT_OK) return st;
     vt__engine_keep_logits(e);
     vt_pass_free(e->pass);
@@ -117,7 +117,7 @@ static void begin_part(const vt_part *part, vt_run *run)
 vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
                              const vt_progress *progress, vt_err *err)
 {
-    vt_run runs[VT_PASS_SEQUENCES];
+    vt_run runs[VT_BATCH_SEQUENCES];
     for (size_t i = 0; i < n_parts; i++) begin_part(&parts[i], &runs[i]);
     vt__engine_keep_logits(e);
     vt_status st = vt_pass_forward(e->pass, runs, n_parts, progress, err);

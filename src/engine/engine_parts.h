@@ -8,15 +8,12 @@
 #ifndef VT_ENGINE_ENGINE_PARTS_H
 #define VT_ENGINE_ENGINE_PARTS_H
 
+#include "engine/batch.h"
 #include "engine/engine.h"
 #include "engine/kv.h"
 #include "kernels/kernels.h"
 #include "model/network.h"
 #include "model/pass.h"
-
-enum {
-    VT_PASS_SEQUENCES = 64, /* most sequences, and most rows of logits, of one pass */
-};
 
 struct vt_engine {
     vt_model *model;
@@ -24,7 +21,7 @@ struct vt_engine {
     const vt_kernels *kernels;
     vt_pass *pass; /* NULL before the first session */
     uint32_t pass_tokens;
-    vt_session *shown[VT_PASS_SEQUENCES]; /* those whose logits lie in the pass */
+    vt_session *shown[VT_BATCH_SEQUENCES]; /* those whose logits lie in the pass */
     size_t n_shown;
 };
 
@@ -41,6 +38,8 @@ struct vt_session {
     const float *logits; /* after the last token: a row of the pass, or `kept`; NULL: none */
     float *kept;         /* [n_vocab], touched only when another session runs in between */
     bool is_running;     /* in the pass that is being made */
+    bool is_in_batch;    /* of vt_batch_extend, as the next one */
+    uint32_t batch_from; /* n_tokens when it began */
 };
 
 /* Tokens of one session on their way into a pass. */
@@ -57,7 +56,7 @@ VT_MUSTUSE vt_status vt__engine_reserve(vt_engine *e, uint32_t n_tokens, vt_err 
 /* Sessions that have their logits in the pass, but for those that are running, keep a copy. */
 void vt__engine_keep_logits(vt_engine *e);
 
-/* One forward pass over n_parts (at most VT_PASS_SEQUENCES) parts, together at most pass_tokens
+/* One forward pass over n_parts (at most VT_BATCH_SEQUENCES) parts, together at most pass_tokens
  * tokens. On failure the sessions hold the tokens that they had, and no logits. */
 VT_MUSTUSE vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
                                         const vt_progress *progress, vt_err *err);

@@ -147,6 +147,11 @@ void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, const float
                       i_layer);
     if (!vt__pass_ok(p)) return;
     job.tokens_per_task = VT_ATTEND_MAX_ROWS / (h->n_heads / h->n_heads_kv);
+    /* Sequences share no keys: of single tokens of many sequences, each is a task. */
+    uint32_t longest = 1;
+    for (size_t r = 0; r < p->n_runs; r++)
+        if (p->runs[r].n_tokens > longest) longest = p->runs[r].n_tokens;
+    if (job.tokens_per_task > longest) job.tokens_per_task = longest;
     if (job.tokens_per_task == 0) job.tokens_per_task = 1;
     job.n_blocks = (p->n_tokens + job.tokens_per_task - 1) / job.tokens_per_task;
     vt_pool_run(p->pool, attend_task, &job, (int)(job.n_blocks * h->n_heads_kv));
