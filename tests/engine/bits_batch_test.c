@@ -132,9 +132,11 @@ static void run_crowd(const standard *w, const char *name, const char *isa, int 
 static void check_batches_of(const char *name, size_t n)
 {
     standard *w = standard_new(name, n);
-    for (size_t i = 0; i < VT_COUNT(bits_isas); i++)
-        for (size_t t = 0; t < VT_COUNT(bits_threads) && bits_is_here(bits_isas[i]); t++)
-            if ((i + t) % 2 == 0) run_crowd(w, name, bits_isas[i], bits_threads[t]);
+    const vt_kernels *isas[VT_KERNELS_MOST];
+    const size_t n_isas = vt_kernels_list(isas);
+    for (size_t i = 0; i < n_isas; i++)
+        for (size_t t = 0; t < VT_COUNT(bits_threads); t++)
+            if ((i + t) % 2 == 0) run_crowd(w, name, isas[i]->name, bits_threads[t]);
     standard_free(w);
 }
 
