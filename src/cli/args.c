@@ -54,7 +54,7 @@ const vt_option vt_cli_model_options[] = {
     {.name = "kv-type",
      .argument = "TYPE",
      .kind = VT_OPTION_CHOICE,
-     .choices = "f16|f32",
+     .choices = VT_CLI_KV_TYPES,
      .standard = "f16",
      .help = "number format of the KV cache"},
     {0},
@@ -390,18 +390,24 @@ const vt_command *vt_args_command(const vt_args *args)
     return args->command;
 }
 
+bool vt_cli_standard_threads(int *out)
+{
+    int64_t n = vt_cpu_count();
+    const char *text = vt_env_threads();
+    if (text != NULL && text[0] != '\0' &&
+        (!vt_parse_i64(vt_slice_cstr(text), &n) || n < 1 || n > VT_POOL_MAX_THREADS)) {
+        vt_cli_note("vetro: VETRO_THREADS is '%.40s', not a number from 1 to %d", text,
+                    VT_POOL_MAX_THREADS);
+        return false;
+    }
+    *out = n > VT_POOL_MAX_THREADS ? VT_POOL_MAX_THREADS : (int)n;
+    return true;
+}
+
 bool vt_args_threads(const vt_args *args, int *out)
 {
-    int64_t n = vt_args_int(args, "threads");
-    const char *text = vt_env_threads();
-    if (n == 0 && text != NULL && text[0] != '\0') {
-        if (!vt_parse_i64(vt_slice_cstr(text), &n) || n < 1 || n > VT_POOL_MAX_THREADS) {
-            vt_cli_note("vetro: VETRO_THREADS is '%.40s', not a number from 1 to %d", text,
-                        VT_POOL_MAX_THREADS);
-            return false;
-        }
-    }
-    if (n == 0) n = vt_cpu_count();
-    *out = n > VT_POOL_MAX_THREADS ? VT_POOL_MAX_THREADS : (int)n;
+    int n = (int)vt_args_int(args, "threads");
+    if (n == 0) return vt_cli_standard_threads(out);
+    *out = n;
     return true;
 }

@@ -72,6 +72,8 @@ typedef struct {
     int (*run)(const vt_args *args);
 } vt_command;
 
+/* Number formats of the KV cache, as --kv-type takes them. */
+#define VT_CLI_KV_TYPES "f16|f32"
 /* --threads, --ctx, --kv-type: for every command that loads a model. */
 extern const vt_option vt_cli_model_options[];
 /* -n, --temperature, --top-p, ... --seed, --stop: for those that generate. None has a standard
@@ -102,6 +104,8 @@ const vt_command *vt_args_command(const vt_args *args);
 /* --threads, else VETRO_THREADS, else the CPUs this process may use. False (with a message) when
  * VETRO_THREADS is no number from 1 to 256. */
 bool vt_args_threads(const vt_args *args, int *out);
+/* The same without the option. */
+bool vt_cli_standard_threads(int *out);
 
 void vt_cli_print_help(const vt_command *command, FILE *out);
 void vt_cli_print_manual(const vt_command *command, FILE *out); /* roff, for man(1) */

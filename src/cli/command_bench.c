@@ -1,40 +1,28 @@
-/* command_bench.c -- `vetro bench`: how fast this machine runs a model. Tests are named as
- * llama-bench names them, so that figures can be laid side by side: pp512 reads a prompt of 512
- * tokens, tg64 generates 64 tokens, tg64@d4096 does so behind 4,096 tokens. Each test runs -r times
- * after one warm-up; medians are what to quote. Token ids are pseudo-random: speed does not depend
- * on them, but for a mixture of experts on how they spread over the experts. */
+/* command_bench.c -- `vetro bench`: how fast this machine runs a model, and how near that is to
+ * what the machine can do. Tests are named as llama-bench names them, so that figures can be laid
+ * side by side: pp512 reads a prompt of 512 tokens, tg64 generates 64 tokens, tg64@d4096 does so
+ * behind 4,096 tokens. Each test runs -r times after one warm-up; medians are what to quote. Token
+ * ids are pseudo-random: speed does not depend on them, but for a mixture of experts on how they
+ * spread over the experts. See bench.h for the parts. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "base/file.h"
 #include "base/parse.h"
-#include "base/version.h"
-#include "cli/models.h"
-
-enum { MAX_VALUES = 16, MAX_RUNS = 100, MAX_LENGTH = 1 << 20 };
-
-typedef struct {
-    uint32_t values[MAX_VALUES];
-    size_t n;
-} value_list;
-
-typedef struct {
-    char name[48];
-    double rates[MAX_RUNS]; /* tokens per second, sorted */
-    size_t n;
-} result;
+#include "cli/bench.h"
 
 /* "512,4096" */
-static bool parse_list(const char *text, value_list *out)
+static bool parse_list(const char *text, uint32_t most, vt_bench_list *out)
 {
     vt_slice rest = vt_slice_cstr(text);
-    *out = (value_list){0};
-    while (out->n < MAX_VALUES) {
+    *out = (vt_bench_list){0};
+    while (out->n < VT_BENCH_VALUES) {
         size_t comma = vt_slice_find(rest, VT_S(","));
         uint64_t value;
-        if (!vt_parse_u64(vt_slice_take(rest, comma), &value) || value > MAX_LENGTH) return false;
+        if (!vt_parse_u64(vt_slice_take(rest, comma), &value) || value > most) return false;
         out->values[out->n++] = (uint32_t)value;
         if (comma == rest.len) return true;
         rest = vt_slice_skip(rest, comma + 1);
@@ -42,162 +30,60 @@ static bool parse_list(const char *text, value_list *out)
     return false;
 }
 
-static int by_value(const void *a, const void *b)
+/* The options, checked; VT_EXIT_OK or an exit code. */
+static int read_plan(const vt_args *args, vt_bench_plan *p)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    const struct {
+        const char *name;
+        uint32_t most;
+        vt_bench_list *list;
+    } lists[] = {{"prompt", VT_BENCH_LENGTH, &p->prompts},
+                 {"generate", VT_BENCH_LENGTH, &p->answers},
+                 {"depth", VT_BENCH_LENGTH, &p->depths},
+                 {"threads", VT_POOL_MAX_THREADS, &p->threads}};
+    for (size_t i = 0; i < VT_COUNT(lists); i++)
+        if (!parse_list(vt_args_text(args, lists[i].name), lists[i].most, lists[i].list))
+            return vt_cli_usage(
+                args, "--%s: \"%s\" is not a list of up to %d numbers to %u like 1,2",
+                lists[i].name, vt_args_text(args, lists[i].name), VT_BENCH_VALUES, lists[i].most);
+    int standard;
+    if (!vt_cli_standard_threads(&standard)) return VT_EXIT_USAGE;
+    for (size_t i = 0; i < p->threads.n; i++)
+        if (p->threads.values[i] == 0) p->threads.values[i] = (uint32_t)standard;
+    p->batches = (vt_bench_list){.values = {1}, .n = 1};
+    p->n_runs = (int)vt_args_int(args, "repeat");
+    p->kv_type = vt_cli_kv_type(args);
+    p->wants_limits = vt_args_flag(args, "limits");
+    p->wants_load = vt_args_flag(args, "load");
+    p->has_model = vt_args_n_operands(args) > 0;
+    if (!p->has_model && !p->wants_limits)
+        return vt_cli_usage(args, "MODEL is missing (only --limits needs none)");
+    if (!p->has_model && p->wants_load) return vt_cli_usage(args, "MODEL is missing");
+    return VT_EXIT_OK;
 }
 
-static double median(const result *r)
-{
-    return r->n % 2 ? r->rates[r->n / 2] : (r->rates[r->n / 2 - 1] + r->rates[r->n / 2]) / 2;
-}
-
-typedef struct {
-    vt_cli_model *m;
-    int32_t *tokens;
-    uint32_t n_prompt, n_generate, depth;
-    vt_cli_progress *bar;
-} plan;
-
-/* One run: seconds of the measured part. */
-static vt_status run_once(const plan *p, double *seconds, vt_err *err)
-{
-    vt_progress quiet = {.is_cancelled = p->bar->progress.is_cancelled};
-    vt_session *s = NULL;
-    vt_session_options options = p->m->session_options;
-    options.n_ctx = p->depth + p->n_prompt + p->n_generate + 1;
-    vt_status st = vt_session_new(p->m->engine, &options, &s, err);
-    if (st == VT_OK && p->depth > 0) st = vt_session_extend(s, p->tokens, p->depth, &quiet, err);
-    double start = vt_clock_seconds();
-    if (st == VT_OK && p->n_prompt > 0)
-        st = vt_session_extend(s, p->tokens + p->depth, p->n_prompt, &quiet, err);
-    for (uint32_t i = 0; i < p->n_generate && st == VT_OK; i++)
-        st = vt_session_extend(s, p->tokens + p->depth + i, 1, &quiet, err);
-    *seconds = vt_clock_seconds() - start;
-    vt_session_free(s);
-    return st;
-}
-
-static vt_status run_test(const plan *p, int64_t n_runs, result *out, vt_err *err)
-{
-    char depth[24] = "";
-    if (p->depth > 0) snprintf(depth, sizeof depth, "@d%u", p->depth);
-    snprintf(out->name, sizeof out->name, "%s%u%s", p->n_prompt ? "pp" : "tg",
-             p->n_prompt ? p->n_prompt : p->n_generate, depth);
-    vt_status st = VT_OK;
-    out->n = 0;
-    for (int64_t i = -1; i < n_runs && st == VT_OK; i++) {
-        double seconds = 0;
-        st = run_once(p, &seconds, err);
-        if (i >= 0) out->rates[out->n++] = (double)(p->n_prompt + p->n_generate) / seconds;
-        vt_progress_report(&p->bar->progress, out->name, (uint64_t)(i + 2), (uint64_t)(n_runs + 1));
-    }
-    qsort(out->rates, out->n, sizeof out->rates[0], by_value);
-    return st;
-}
-
-static uint64_t memory_high_water(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
-/* Its name in the store, or its path when it is not there. */
-static const char *model_name(const vt_cli_model *m)
-{
-    return m->entry.name != NULL ? m->entry.name : m->entry.path;
-}
-
-static int print_json(const vt_cli_model *m, const result *results, size_t n)
-{
-    json_t *tests = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(tests, json_pack("{s:s, s:f, s:f, s:f, s:I}", "name", results[i].name,
-                                               "tokens_per_second", median(&results[i]), "min",
-                                               results[i].rates[0], "max",
-                                               results[i].rates[results[i].n - 1], "runs",
-                                               (json_int_t)results[i].n));
-    return vt_cli_print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:o}", "model", model_name(m), "digest",
-        m->entry.digest, "commit", vt_commit(), "isa", vt_engine_isa(m->engine), "threads",
-        vt_engine_n_threads(m->engine), "memory_high_water", (json_int_t)memory_high_water(),
-        "load_seconds", m->load_seconds, "tests", tests));
-}
-
-static void print_table(const vt_cli_model *m, const result *results, size_t n)
-{
-    char size[VT_CLI_SIZE_TEXT];
-    printf("%s, %s, %d threads, vetro %s, peak memory %s, loaded in %.2f s\n", model_name(m),
-           vt_engine_isa(m->engine), vt_engine_n_threads(m->engine), vt_commit(),
-           vt_cli_size_text(memory_high_water(), size), m->load_seconds);
-    printf("%-14s %10s %10s %10s  (tokens per second)\n", "test", "median", "min", "max");
-    for (size_t i = 0; i < n; i++)
-        printf("%-14s %10.2f %10.2f %10.2f\n", results[i].name, median(&results[i]),
-               results[i].rates[0], results[i].rates[results[i].n - 1]);
-}
-
-/* Every (prompt length, depth) and every (generation length, depth). */
-static vt_status run_all(const vt_args *args, plan *p, const value_list lists[3], result *results,
-                         size_t *n, vt_err *err)
-{
-    const int64_t n_runs = vt_args_int(args, "repeat");
-    vt_status st = VT_OK;
-    for (int is_generation = 0; is_generation < 2; is_generation++)
-        for (size_t d = 0; d < lists[2].n; d++)
-            for (size_t i = 0; i < lists[is_generation].n && st == VT_OK; i++) {
-                uint32_t length = lists[is_generation].values[i];
-                if (length == 0) continue;
-                p->n_prompt = is_generation ? 0 : length;
-                p->n_generate = is_generation ? length : 0;
-                p->depth = lists[2].values[d];
-                st = run_test(p, n_runs, &results[*n], err);
-                if (st == VT_OK) ++*n;
-            }
-    return st;
-}
-
-static int measure(const vt_args *args, vt_cli_model *m, const value_list lists[3])
+static int measure(const vt_args *args, vt_bench *b)
 {
     vt_cli_progress bar;
     vt_err err = {0};
-    size_t n = 0;
-    const uint32_t n_vocab = vt_model_get_info(vt_engine_model(m->engine))->n_vocab;
-    plan p = {.m = m, .tokens = vt_calloc(3 * (size_t)MAX_LENGTH, sizeof(int32_t)), .bar = &bar};
-    result *results = vt_calloc(2 * (size_t)MAX_VALUES * MAX_VALUES, sizeof *results);
-    vt_status st = VT_OK;
     vt_cli_progress_begin(&bar);
-    if (p.tokens == NULL || results == NULL) st = vt_fail(&err, VT_ENOMEM, "out of memory");
-    uint32_t random = 12345;
-    for (size_t i = 0; st == VT_OK && i < 3 * (size_t)MAX_LENGTH; i++) {
-        random = random * 1664525u + 1013904223u;
-        p.tokens[i] = (int32_t)((random >> 8) % n_vocab);
-    }
-    if (st == VT_OK) st = run_all(args, &p, lists, results, &n, &err);
+    vt_status st = vt_bench_run(b, &bar.progress, &err);
     vt_cli_progress_end(&bar);
-    int code = st != VT_OK ? vt_cli_fail(&err, NULL) : VT_EXIT_OK;
-    if (st == VT_OK && vt_args_flag(args, "json")) code = print_json(m, results, n);
-    else if (st == VT_OK) print_table(m, results, n);
-    vt_free(p.tokens);
-    vt_free(results);
-    return code;
+    if (st == VT_OK && vt_args_flag(args, "json")) return vt_bench_print_json(b);
+    /* What was measured before Ctrl-C, or before a test that failed, is shown. */
+    if (st == VT_OK || (b->n_tests > 0 && !vt_args_flag(args, "json"))) vt_bench_print(b);
+    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
 }
 
 static int run_bench(const vt_args *args)
 {
-    static const char *const names[3] = {"prompt", "generate", "depth"};
-    value_list lists[3];
-    for (int i = 0; i < 3; i++)
-        if (!parse_list(vt_args_text(args, names[i]), &lists[i]))
-            return vt_cli_usage(args,
-                                "--%s: \"%s\" is not a list of up to %d lengths like 512,4096",
-                                names[i], vt_args_text(args, names[i]), MAX_VALUES);
-    vt_cli_model m = {0};
-    vt_session_options small = {.n_ctx = 16}; /* every run makes its own */
-    int code = vt_cli_open_model(args, vt_args_operand(args, 0), &small, &m);
-    if (code != VT_EXIT_OK) return code;
-    code = measure(args, &m, lists);
-    vt_cli_close_model(&m);
+    vt_bench b = {0};
+    int code = read_plan(args, &b.plan);
+    if (code == VT_EXIT_OK && b.plan.has_model)
+        code = vt_cli_find_model(vt_args_operand(args, 0), true, &b.model);
+    if (code == VT_EXIT_OK) code = measure(args, &b);
+    vt_store_entry_deinit(&b.model);
+    vt_free(b.tests);
     return code;
 }
 
@@ -220,14 +106,29 @@ static const vt_option options[] = {
      .kind = VT_OPTION_TEXT,
      .standard = "0",
      .help = "tokens already in the context when a test starts"},
+    {.name = "threads",
+     .letter = 't',
+     .argument = "N,...",
+     .kind = VT_OPTION_TEXT,
+     .standard = "0",
+     .help = "threads to compute with (0: VETRO_THREADS, else all CPUs it may use)"},
     {.name = "repeat",
      .letter = 'r',
      .argument = "N",
      .kind = VT_OPTION_INT,
      .min = 1,
-     .max = MAX_RUNS,
+     .max = VT_BENCH_RUNS,
      .standard = "5",
      .help = "runs of each test, after one warm-up"},
+    {.name = "kv-type",
+     .argument = "TYPE",
+     .kind = VT_OPTION_CHOICE,
+     .choices = VT_CLI_KV_TYPES,
+     .standard = "f16",
+     .help = "number format of the KV cache"},
+    {.name = "limits",
+     .help = "measure what this machine can do at most, and give each test's share of it"},
+    {.name = "load", .help = "measure loading too, -r times, up to the first token"},
     {.name = "json", .help = "print the result as JSON"},
     {0},
 };
@@ -235,15 +136,17 @@ static const vt_option options[] = {
 const vt_command vt_command_bench = {
     .name = "bench",
     .summary = "how fast this machine runs a model",
-    .usage = "[OPTION]... MODEL",
-    .description = "Reads prompts (pp) and generates tokens (tg) and prints tokens per second: "
-                   "median, least and most of "
-                   "the runs. Tests are named as llama-bench names them.",
-    .examples = "vetro bench qwen2.5-coder-1.5b\n"
-                "vetro bench smollm2-135m -p 512,2048 -n 64 -d 0,4096 -r 3 --json\n",
+    .usage = "[OPTION]... [MODEL]",
+    .description =
+        "Reads prompts (pp) and generates tokens (tg) and prints tokens per second: median, least "
+        "and most of the runs. Tests are named as llama-bench names them. With --limits also what "
+        "the machine can do at most (reading memory, products of bytes, of floats) and how much "
+        "of that each test reached; without MODEL only that.",
+    .examples = "vetro bench qwen2.5-coder-1.5b --limits\n"
+                "vetro bench smollm2-135m -p 512,2048 -n 64 -d 0,4096 -t 1,2 -r 3 --json\n"
+                "vetro bench --limits\n",
     .options = options,
-    .shared = vt_cli_model_options,
-    .min_operands = 1,
+    .min_operands = 0,
     .max_operands = 1,
     .run = run_bench,
 };

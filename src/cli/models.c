@@ -90,6 +90,11 @@ void vt_cli_close_model(vt_cli_model *m)
     *m = (vt_cli_model){0};
 }
 
+vt_kv_type vt_cli_kv_type(const vt_args *args)
+{
+    return strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
+}
+
 int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
                       vt_cli_model *out)
 {
@@ -99,7 +104,7 @@ int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_o
     vt_session_options session = wanted != NULL ? *wanted : (vt_session_options){0};
     if (!vt_args_threads(args, &options.n_threads)) return VT_EXIT_USAGE;
     if (vt_args_int(args, "ctx") > 0) session.n_ctx = (uint32_t)vt_args_int(args, "ctx");
-    session.kv_type = strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
+    session.kv_type = vt_cli_kv_type(args);
     int code = vt_cli_find_model(model, false, &m.entry);
     if (code != VT_EXIT_OK) return code;
     vt_cli_progress bar;

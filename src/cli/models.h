@@ -36,6 +36,9 @@ typedef struct {
     double load_seconds;
 } vt_cli_model;
 
+/* What --kv-type says. */
+vt_kv_type vt_cli_kv_type(const vt_args *args);
+
 /* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar.
  * The session's n_ctx and n_chunk are taken from `wanted` (may be NULL) where --ctx is not given.
  */

@@ -1,0 +1,161 @@
+/* bench_test.c -- `vetro bench` on a tiny model: what it prints, not how fast it is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../support/child.h"
+#include "base/json.h"
+
+#define TINY VT_TEST_DATA "/cli/tiny-chat.gguf"
+
+static const child_options home = {.home = "/tmp/vetro-no-such-home"};
+
+static json_t *json_of(const child_result *r)
+{
+    json_t *o = NULL;
+    if (r->code != 0) fail_msg("code %d: %s", r->code, r->err.ptr);
+    assert_int_equal(vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &o, NULL), VT_OK);
+    return o;
+}
+
+static double number(const json_t *o, const char *name)
+{
+    const json_t *value = json_object_get(o, name);
+    if (!json_is_number(value)) fail_msg("no number \"%s\"", name);
+    return json_number_value(value);
+}
+
+static void expect_usage_error(const child_result *r, const char *part)
+{
+    assert_int_equal(r->code, 2);
+    if (strstr(r->err.ptr, part) == NULL) fail_msg("'%s' lacks '%s'", r->err.ptr, part);
+}
+
+static void test_every_length_depth_and_number_of_threads_is_a_test(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"pp8", "pp5", "tg3", "pp8@d16", "pp5@d16", "tg3@d16"};
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "8,5", "-n", "3", "-d", "0,16", "-t",
+                                 "1,2", "-r", "2", "--json");
+    json_t *o = json_of(&r);
+    const json_t *tests = json_object_get(o, "tests");
+    assert_int_equal(json_array_size(tests), 2 * VT_COUNT(names));
+    for (size_t i = 0; i < json_array_size(tests); i++) {
+        const json_t *t = json_array_get(tests, i);
+        assert_string_equal(json_string_value(json_object_get(t, "name")),
+                            names[i % VT_COUNT(names)]);
+        assert_true(number(t, "threads") == (double)(1 + i / VT_COUNT(names)));
+        assert_true(number(t, "runs") == 2);
+        assert_true(number(t, "min") > 0);
+        assert_true(number(t, "min") <= number(t, "tokens_per_second"));
+        assert_true(number(t, "tokens_per_second") <= number(t, "max"));
+        assert_null(json_object_get(t, "share")); /* without --limits nobody knows */
+    }
+    assert_true(number(o, "threads") == 2);
+    assert_true(number(o, "memory_high_water") > 1e6);
+    assert_int_equal(strlen(json_string_value(json_object_get(o, "digest"))), 64);
+    assert_true(strlen(json_string_value(json_object_get(o, "commit"))) > 0);
+    assert_true(strlen(json_string_value(json_object_get(o, "isa"))) > 0);
+    assert_int_equal(strlen(json_string_value(json_object_get(o, "date"))), 10);
+    json_decref(o);
+    child_free(&r);
+}
+
+static void test_loading_is_measured_in_its_parts(void **state)
+{
+    (void)state;
+    child_result r =
+        child_vetro(&home, "bench", TINY, "-p", "0", "-n", "0", "--load", "-r", "3", "--json");
+    json_t *o = json_of(&r);
+    const json_t *load = json_object_get(o, "load");
+    assert_int_equal(json_array_size(json_object_get(o, "tests")), 0);
+    assert_true(number(load, "runs") == 3);
+    assert_true(number(load, "open") > 0 && number(load, "first_token") > 0);
+    assert_true(number(load, "min") <= number(load, "seconds"));
+    assert_true(number(load, "seconds") <= number(load, "max"));
+    assert_true(number(load, "max") > number(load, "open"));
+    json_decref(o);
+    child_free(&r);
+}
+
+static void test_with_limits_each_test_has_its_share(void **state)
+{
+    (void)state;
+    child_result r =
+        child_vetro(&home, "bench", TINY, "-p", "8", "-n", "0", "-r", "1", "--limits", "--json");
+    json_t *o = json_of(&r);
+    const json_t *limits = json_object_get(o, "limits");
+    assert_true(number(limits, "memory_gbps") > 0 && number(limits, "int8_tops") > 0);
+    assert_true(number(json_object_get(limits, "one_thread"), "f32_gflops") > 0);
+    const json_t *test = json_array_get(json_object_get(o, "tests"), 0);
+    const json_t *share = json_object_get(test, "share");
+    assert_true(number(share, "memory") > 0 && number(share, "memory") < 1);
+    assert_true(number(share, "f32") > 0 && number(share, "f32") < 1);
+    json_decref(o);
+    child_free(&r);
+}
+
+static void expect_parts(const vt_buffer *out, const char *const *parts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strstr(out->ptr, parts[i]) == NULL) fail_msg("'%s' lacks '%s'", out->ptr, parts[i]);
+}
+
+static void test_the_table_names_the_model_and_limits_need_none(void **state)
+{
+    (void)state;
+    static const char *const with_model[] = {"peak memory", "tiny-chat", "KV cache f16",
+                                             "load to first token", "\npp8 "};
+    static const char *const limits[] = {"limits (", "1 thread ", "GB/s", "TOPS", "GFLOPS"};
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "8", "-n", "0", "-r", "1", "-t", "1");
+    assert_int_equal(r.code, 0);
+    expect_parts(&r.out, with_model, VT_COUNT(with_model));
+    child_free(&r);
+    r = child_vetro(&home, "bench", "--limits", "-t", "1");
+    assert_int_equal(r.code, 0);
+    expect_parts(&r.out, limits, VT_COUNT(limits));
+    assert_null(strstr(r.out.ptr, "load to first token"));
+    child_free(&r);
+}
+
+static void test_wrong_lists_and_a_missing_model_are_refused(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "512,x");
+    expect_usage_error(&r, "--prompt: \"512,x\" is not a list");
+    child_free(&r);
+    r = child_vetro(&home, "bench", TINY, "-t", "257");
+    expect_usage_error(&r, "--threads: \"257\" is not a list of up to 16 numbers to 256");
+    child_free(&r);
+    r = child_vetro(&home, "bench");
+    expect_usage_error(&r, "MODEL is missing");
+    child_free(&r);
+    r = child_vetro(&home, "bench", "--limits", "--load");
+    expect_usage_error(&r, "MODEL is missing");
+    child_free(&r);
+}
+
+static void test_a_depth_past_the_models_context_is_an_error_with_numbers(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(&home, "bench", TINY, "-d", "1000000", "-r", "1");
+    assert_int_equal(r.code, 1);
+    assert_non_null(strstr(r.err.ptr, "a context of 1000513 tokens was asked for"));
+    child_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_length_depth_and_number_of_threads_is_a_test),
+        cmocka_unit_test(test_loading_is_measured_in_its_parts),
+        cmocka_unit_test(test_with_limits_each_test_has_its_share),
+        cmocka_unit_test(test_the_table_names_the_model_and_limits_need_none),
+        cmocka_unit_test(test_wrong_lists_and_a_missing_model_are_refused),
+        cmocka_unit_test(test_a_depth_past_the_models_context_is_an_error_with_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
