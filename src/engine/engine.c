@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cpu.h"
+#include "engine/prefix_parts.h"
 
 static vt_status pick_kernels(const char *isa, const vt_kernels **out, vt_err *err)
 {
@@ -43,6 +44,7 @@ vt_status vt_engine_open(const vt_engine_options *options, vt_engine **out, vt_e
 void vt_engine_close(vt_engine *e)
 {
     if (e == NULL) return;
+    vt__prefix_free(e->prefixes);
     vt_pass_free(e->pass);
     vt_model_close(e->model);
     vt_pool_free(e->pool);
@@ -129,6 +131,7 @@ vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
         /* the caller may have handed back our own list */
         memmove(s->tokens + s->n_tokens, part->tokens, part->n_tokens * sizeof *part->tokens);
         s->n_tokens += part->n_tokens;
+        if (e->prefixes != NULL) vt__prefix_step(e->prefixes, s, part->n_tokens);
         if (!part->wants_logits) continue;
         s->logits = e->pass->logits + e->n_shown * vt_pass_logits_stride(e->pass);
         e->shown[e->n_shown++] = s;

@@ -23,6 +23,7 @@ struct vt_engine {
     uint32_t pass_tokens;
     vt_session *shown[VT_BATCH_SEQUENCES]; /* those whose logits lie in the pass */
     size_t n_shown;
+    struct vt_prefix_store *prefixes; /* NULL: none are kept */
 };
 
 /* n_tokens counts what the cache holds; `high` how far it was ever written, which tells what a ring
@@ -49,6 +50,10 @@ typedef struct {
     uint32_t n_tokens; /* at most the session's n_chunk, and there is room for them */
     bool wants_logits; /* of the last of them */
 } vt_part;
+
+/* Set s back to its first n tokens, or, when its window ring has lost what comes before them, to
+ * none. */
+void vt__session_go_back(vt_session *s, uint32_t n);
 
 /* Make the pass take at least n_tokens. Nothing is changed on failure. */
 VT_MUSTUSE vt_status vt__engine_reserve(vt_engine *e, uint32_t n_tokens, vt_err *err);

@@ -1,7 +1,7 @@
 /* session.c -- one sequence: its tokens, its KV cache, and the logits after its last token. See
  * engine.h, and engine_parts.h for what belongs to the engine. */
 #include "base/alloc.h"
-#include "engine/engine_parts.h"
+#include "engine/prefix_parts.h"
 
 enum {
     DEFAULT_CTX = 8192,
@@ -153,6 +153,12 @@ vt_status vt_session_extend(vt_session *s, const int32_t *tokens, size_t n,
     return vt_session_extend_all(s, tokens, n, NULL, NULL, progress, err);
 }
 
+void vt__session_go_back(vt_session *s, uint32_t n)
+{
+    if (!vt_kv_can_continue(&s->kv, s->engine->model, n, s->high)) n = s->high = 0;
+    s->n_tokens = n;
+}
+
 vt_status vt_session_sync(vt_session *s, const int32_t *tokens, size_t n,
                           const vt_progress *progress, size_t *n_reused, vt_err *err)
 {
@@ -167,12 +173,16 @@ vt_status vt_session_sync(vt_session *s, const int32_t *tokens, size_t n,
         return VT_OK;
     }
     if (same == n) same--; /* the last token is run again for its logits */
-    if (!vt_kv_can_continue(&s->kv, s->engine->model, (uint32_t)same, s->high)) {
-        same = 0;
-        s->high = 0;
+    vt_prefix_store *prefixes = s->engine->prefixes;
+    if (prefixes != NULL) {
+        vt__prefix_restore(prefixes, s, tokens, (uint32_t)n, (uint32_t)same);
+    } else {
+        vt__session_go_back(s, (uint32_t)same);
     }
-    s->n_tokens = (uint32_t)same;
     forget_logits(s);
+    same = s->n_tokens;
     if (n_reused != NULL) *n_reused = same;
-    return vt_session_extend(s, tokens + same, n - same, progress, err);
+    vt_status st = vt_session_extend(s, tokens + same, n - same, progress, err);
+    if (prefixes != NULL) vt__prefix_synced(prefixes, s);
+    return st;
 }

@@ -1,0 +1,167 @@
+/* prefix_test.c -- engine/prefix: whatever is restored, from RAM or from disk, whole or in part,
+ * the logits are bit for bit those of a cold start; what is stored keeps to its budget; what can't
+ * be used is not, and the report says why. Models: the tiny ones; gpt-oss has a window of 24
+ * positions, so that short steps make its cache a ring. */
+#include "support/prefixes.h"
+
+static const char *const models[] = {"llama", "qwen2", "gpt-oss", "gpt-oss-mxfp4"};
+static const vt_kv_type types[] = {VT_KV_F16, VT_KV_F32};
+
+static uint64_t random_state = 7;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % n;
+}
+
+/* ---- bits ---- */
+
+static void test_another_session_of_the_engine_goes_on_from_ram(void **state)
+{
+    (void)state;
+    int32_t tokens[PREFIX_MAX];
+    prefix_tokens(tokens, PREFIX_MAX, 1);
+    for (size_t i = 0; i < VT_COUNT(models); i++)
+        for (size_t k = 0; k < VT_COUNT(types); k++) {
+            prefix_model *m = prefix_open(models[i], &(vt_prefix_options){0});
+            vt_session *a = prefix_session(m, 33, types[k]), *b = prefix_session(m, 0, types[k]);
+            assert_int_equal(prefix_sync(a, tokens, 200), 0);
+            /* the last token of a prompt is run again; 200 is 3 blocks and a tail of 8, too short
+             */
+            assert_int_equal(prefix_sync(b, tokens, 200), 192);
+            assert_int_equal(m->report.n_ram, 192);
+            prefix_expect_cold(m, b, types[k]);
+            /* parts in the middle of the third block; its first half is used */
+            tokens[150] ^= 1;
+            vt_session *c = prefix_session(m, 5, types[k]);
+            assert_int_equal(prefix_sync(c, tokens, 170), 150);
+            prefix_expect_cold(m, c, types[k]);
+            tokens[150] ^= 1;
+            /* ends within it */
+            vt_session *d = prefix_session(m, 64, types[k]);
+            assert_int_equal(prefix_sync(d, tokens, 101), 100);
+            prefix_expect_cold(m, d, types[k]);
+            vt_session_free(a);
+            vt_session_free(b);
+            vt_session_free(c);
+            vt_session_free(d);
+            prefix_close(m);
+        }
+}
+
+static void test_a_new_engine_goes_on_from_disk(void **state)
+{
+    (void)state;
+    char dir[64];
+    int32_t tokens[PREFIX_MAX];
+    prefix_tokens(tokens, PREFIX_MAX, 2);
+    prefix_make_dir(dir);
+    const vt_prefix_options options = {.dir = dir};
+    for (size_t i = 0; i < VT_COUNT(models); i++)
+        for (size_t k = 0; k < VT_COUNT(types); k++) {
+            tokens[0] = (int32_t)(i * 2 + k); /* models share the digest of the tests */
+            prefix_model *m = prefix_open(models[i], &options);
+            vt_session *s = prefix_session(m, 16, types[k]);
+            assert_int_equal(prefix_sync(s, tokens, 280), 0); /* 4 blocks and a tail of 24 */
+            vt_session_free(s);
+            prefix_close(m);
+            static const struct {
+                uint32_t n, part_at, reused;
+            } cases[] = {
+                {280, 0, 279},   {350, 0, 280},   {256, 0, 255},   {257, 0, 256},
+                {350, 256, 256}, {350, 180, 180}, {350, 200, 192}, /* less than 16 tokens of a
+                                                                      block: not looked for */
+                {90, 0, 89},     {350, 275, 275},
+            };
+            for (size_t c = 0; c < VT_COUNT(cases); c++) {
+                int32_t prompt[PREFIX_MAX];
+                memcpy(prompt, tokens, sizeof prompt);
+                if (cases[c].part_at > 0) prompt[cases[c].part_at] ^= 1;
+                m = prefix_open(models[i], &options);
+                s = prefix_session(m, 40, types[k]);
+                assert_int_equal(prefix_sync(s, prompt, cases[c].n), cases[c].reused);
+                assert_int_equal(m->report.n_disk, cases[c].reused);
+                assert_int_equal(m->report.n_session + m->report.n_ram, 0);
+                prefix_expect_cold(m, s, types[k]);
+                vt_session_free(s);
+                prefix_close(m);
+                if (cases[c].part_at > 0) prefix_remove_dir(dir), mkdir(dir, 0700);
+                if (cases[c].part_at > 0) {
+                    m = prefix_open(models[i], &options);
+                    s = prefix_session(m, 16, types[k]);
+                    prefix_sync(s, tokens, 280);
+                    vt_session_free(s);
+                    prefix_close(m);
+                }
+            }
+        }
+    assert_int_equal(prefix_n_damaged(dir), 0);
+    prefix_remove_dir(dir);
+}
+
+/* Sessions of other step sizes, prompts that share random prefixes, steps by hand in between, room
+ * for a few blocks only: after every sync the bits of a cold start. */
+static void random_syncs(const char *name, vt_kv_type type, const char *dir, uint64_t ram_bytes,
+                         int n_rounds)
+{
+    static const uint32_t chunks[] = {1, 16, 33, 100};
+    enum { N_PROMPTS = 5 };
+    static int32_t prompts[N_PROMPTS][PREFIX_MAX];
+    const vt_prefix_options options = {.dir = dir, .ram_bytes = ram_bytes};
+    prefix_model *m = prefix_open(name, &options);
+    vt_session *sessions[VT_COUNT(chunks)];
+    size_t n_ram = 0, n_disk = 0;
+    for (size_t i = 0; i < VT_COUNT(chunks); i++) sessions[i] = prefix_session(m, chunks[i], type);
+    for (size_t i = 0; i < N_PROMPTS; i++) prefix_tokens(prompts[i], PREFIX_MAX, i);
+    for (int round = 0; round < n_rounds; round++) {
+        vt_session *s = sessions[random_below(VT_COUNT(chunks))];
+        int32_t *prompt = prompts[random_below(N_PROMPTS)];
+        const uint32_t n = 1 + random_below(random_below(4) == 0 ? 60 : 350);
+        if (random_below(3) == 0) { /* it now begins like another one */
+            const int32_t *other = prompts[random_below(N_PROMPTS)];
+            memmove(prompt, other, random_below(300) * sizeof *prompt);
+        }
+        if (random_below(3) == 0) prompt[random_below(n)] = (int32_t)random_below(256);
+        const size_t reused = prefix_sync(s, prompt, n);
+        assert_int_equal(reused, m->report.n_session + m->report.n_ram + m->report.n_disk);
+        assert_true(reused < n);
+        n_ram += m->report.n_ram;
+        n_disk += m->report.n_disk;
+        prefix_expect_cold(m, s, type);
+        vt_err err = {0};
+        const uint32_t more = random_below(3) == 0 ? random_below(100) : 0;
+        for (uint32_t i = 0; i < more; i++)
+            prefix_ok(vt_session_extend(s, prompt + n + i, 1, NULL, &err), &err);
+        if (dir != NULL && random_below(3) == 0) vt_engine_flush_prefixes(m->engine, 10000);
+    }
+    print_message("%s: %zu tokens from RAM, %zu from disk\n", name, n_ram, n_disk);
+    assert_true(n_ram > 0);
+    if (dir != NULL) assert_true(n_disk > 0);
+    for (size_t i = 0; i < VT_COUNT(chunks); i++) vt_session_free(sessions[i]);
+    prefix_close(m);
+}
+
+static void test_random_syncs_give_the_bits_of_cold_starts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VT_COUNT(models); i++) {
+        char dir[64];
+        prefix_make_dir(dir);
+        random_syncs(models[i], types[i % 2], NULL, 0, 40);
+        random_syncs(models[i], types[i % 2], NULL, 1, 40); /* the fewest blocks */
+        random_syncs(models[i], types[(i + 1) % 2], dir, 1, 60);
+        assert_int_equal(prefix_n_damaged(dir), 0);
+        prefix_remove_dir(dir);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_another_session_of_the_engine_goes_on_from_ram),
+        cmocka_unit_test(test_a_new_engine_goes_on_from_disk),
+        cmocka_unit_test(test_random_syncs_give_the_bits_of_cold_starts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
