@@ -14,63 +14,164 @@ enum { TEMP_TRIES = 64 };
 
 static atomic_uint temp_seq; /* keeps two threads of one process apart */
 
-vt_status vt_file_replace(int dirfd, const char *name, vt_slice data, vt_err *err)
+/* Give r->temp the next name for a temp file of r->name. */
+static vt_status next_temp(vt_replacement *r, vt_err *err)
 {
-    vt_status st = VT_OK;
-    char temp[256];
-    int fd = -1;
+    int n = snprintf(r->temp, sizeof r->temp, ".%s.%ld.%u", r->name, (long)getpid(),
+                     atomic_fetch_add(&temp_seq, 1));
+    if (n >= 0 && (size_t)n < sizeof r->temp) return VT_OK;
+    r->temp[0] = '\0';
+    return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", r->name);
+}
 
-    if (name[0] == '\0' || strchr(name, '/') != NULL)
-        return vt_fail(err, VT_EINPUT, "not a plain file name: %.64s", name);
-
-    /* A crashed process with our pid (always 1 in a container) may have left a temp file of this
-     * very name, so on EEXIST take the next number. */
-    for (int i = 0; i < TEMP_TRIES && fd < 0; i++) {
-        int n = snprintf(temp, sizeof temp, ".%s.%ld.%u", name, (long)getpid(),
-                         atomic_fetch_add(&temp_seq, 1));
-        if (n < 0 || (size_t)n >= sizeof temp)
-            return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", name);
-        fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd < 0 && errno != EEXIST) break;
+/* A crashed process with our pid (always 1 in a container) may have left a temp file of this very
+ * name, so on EEXIST take the next number. */
+static vt_status open_named(vt_replacement *r, vt_err *err)
+{
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        vt_status st = next_temp(r, err);
+        if (st != VT_OK) return st;
+        r->fd = openat(r->dirfd, r->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (r->fd >= 0) return VT_OK;
+        if (errno != EEXIST) break;
     }
-    if (fd < 0) return vt_fail_errno(err, VT_EIO, "cannot create %s", temp);
-
-    if (vt_file_write_all(fd, data, NULL) != VT_OK) {
-        st = vt_fail_errno(err, VT_EIO, "cannot write %s", temp);
-        goto out;
-    }
-    /* Data must reach the disk before the name does: renaming first can leave an empty file under
-     * the final name after a crash. */
-    if (fsync(fd) != 0) {
-        st = vt_fail_errno(err, VT_EIO, "cannot sync %s", temp);
-        goto out;
-    }
-    if (renameat(dirfd, temp, dirfd, name) != 0) {
-        st = vt_fail_errno(err, VT_EIO, "cannot rename %s to %.64s", temp, name);
-        goto out;
-    }
-    temp[0] = '\0'; /* renamed away: nothing left to unlink */
-    if (fsync(dirfd) != 0) st = vt_fail_errno(err, VT_EIO, "cannot sync directory of %.64s", name);
-
-out:
-    close(fd);
-    if (temp[0] != '\0') unlinkat(dirfd, temp, 0);
+    vt_status st = vt_fail_errno(err, VT_EIO, "cannot create %s", r->temp);
+    r->temp[0] = '\0';
     return st;
 }
 
-vt_status vt_file_replace_path(const char *path, vt_slice data, vt_err *err)
+/* A file without a name: it goes with its last descriptor. It is named through /proc at the end,
+ * so that has to be there. */
+static bool open_nameless(vt_replacement *r)
+{
+    if (access("/proc/self/fd", X_OK) != 0) return false;
+    r->fd = openat(r->dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    return r->fd >= 0;
+}
+
+static vt_status give_name(vt_replacement *r, vt_err *err)
+{
+    char self[40];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", r->fd);
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        vt_status st = next_temp(r, err);
+        if (st != VT_OK) return st;
+        if (linkat(AT_FDCWD, self, r->dirfd, r->temp, AT_SYMLINK_FOLLOW) == 0) return VT_OK;
+        if (errno != EEXIST) break;
+    }
+    vt_status st = vt_fail_errno(err, VT_EIO, "cannot create %s", r->temp);
+    r->temp[0] = '\0';
+    return st;
+}
+
+static vt_status set_name(vt_replacement *r, const char *name, vt_err *err)
+{
+    if (name[0] == '\0' || strchr(name, '/') != NULL)
+        return vt_fail(err, VT_EINPUT, "not a plain file name: %.64s", name);
+    int n = snprintf(r->name, sizeof r->name, "%s", name);
+    if (n >= 0 && (size_t)n < sizeof r->name) return VT_OK;
+    return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", name);
+}
+
+/* The steps from written bytes to their final name; dirfd stays open. */
+static vt_status finish(vt_replacement *r, vt_err *err)
+{
+    vt_status st = VT_OK;
+    /* Data must reach the disk before the name does: renaming first can leave an empty file under
+     * the final name after a crash. */
+    if (fsync(r->fd) != 0) return vt_fail_errno(err, VT_EIO, "cannot sync %.64s", r->name);
+    if (r->temp[0] == '\0') st = give_name(r, err);
+    if (st != VT_OK) return st;
+    if (renameat(r->dirfd, r->temp, r->dirfd, r->name) != 0)
+        return vt_fail_errno(err, VT_EIO, "cannot rename %s to %.64s", r->temp, r->name);
+    r->temp[0] = '\0'; /* renamed away: nothing left to unlink */
+    if (fsync(r->dirfd) != 0)
+        return vt_fail_errno(err, VT_EIO, "cannot sync directory of %.64s", r->name);
+    return VT_OK;
+}
+
+static void drop_file(vt_replacement *r)
+{
+    if (r->fd >= 0) close(r->fd);
+    if (r->temp[0] != '\0') unlinkat(r->dirfd, r->temp, 0);
+    r->fd = -1;
+    r->temp[0] = '\0';
+}
+
+vt_status vt_file_replace(int dirfd, const char *name, vt_slice data, vt_err *err)
+{
+    vt_replacement r = {.fd = -1, .dirfd = dirfd};
+    vt_status st = set_name(&r, name, err);
+    if (st == VT_OK) st = open_named(&r, err);
+    if (st != VT_OK) return st;
+    if (vt_file_write_all(r.fd, data, NULL) != VT_OK)
+        st = vt_fail_errno(err, VT_EIO, "cannot write %s", r.temp);
+    else st = finish(&r, err);
+    drop_file(&r);
+    return st;
+}
+
+/* The directory that holds `path`, open; *name is the rest. Negative after a failure. */
+static int open_directory_of(const char *path, const char **name, vt_err *err)
 {
     const char *slash = strrchr(path, '/');
     char dir[PATH_MAX] = ".";
+    *name = slash ? slash + 1 : path;
     if (slash != NULL) {
         size_t len = slash == path ? 1 : (size_t)(slash - path);
-        if (len >= sizeof dir) return vt_fail(err, VT_ELIMIT, "path too long: %.64s", path);
+        if (len >= sizeof dir) {
+            (void)vt_fail(err, VT_ELIMIT, "path too long: %.64s", path);
+            return -1;
+        }
         memcpy(dir, path, len);
         dir[len] = '\0';
     }
     int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd < 0) return vt_fail_errno(err, VT_EIO, "cannot open directory %.200s", dir);
-    vt_status st = vt_file_replace(dirfd, slash ? slash + 1 : path, data, err);
-    close(dirfd);
+    if (dirfd < 0) (void)vt_fail_errno(err, VT_EIO, "cannot open directory %.200s", dir);
+    return dirfd;
+}
+
+vt_status vt_file_replace_path(const char *path, vt_slice data, vt_err *err)
+{
+    vt_err why = {0};
+    const char *name;
+    int dirfd = open_directory_of(path, &name, &why);
+    vt_status st = why.code;
+    if (dirfd >= 0) {
+        st = vt_file_replace(dirfd, name, data, &why);
+        close(dirfd);
+    }
+    if (st != VT_OK && err != NULL) *err = why;
     return st;
+}
+
+vt_status vt_replacement_begin(const char *path, vt_replacement *r, vt_err *err)
+{
+    vt_err why = {0};
+    const char *name;
+    vt_replacement own = {.fd = -1};
+    own.dirfd = open_directory_of(path, &name, &why);
+    vt_status st = own.dirfd < 0 ? why.code : set_name(&own, name, &why);
+    if (st == VT_OK && !open_nameless(&own)) st = open_named(&own, &why);
+    if (st == VT_OK) {
+        *r = own;
+        return VT_OK;
+    }
+    if (own.dirfd >= 0) close(own.dirfd);
+    if (err != NULL) *err = why;
+    return st;
+}
+
+vt_status vt_replacement_commit(vt_replacement *r, vt_err *err)
+{
+    vt_status st = finish(r, err);
+    vt_replacement_abort(r);
+    return st;
+}
+
+void vt_replacement_abort(vt_replacement *r)
+{
+    drop_file(r);
+    close(r->dirfd);
+    r->dirfd = -1;
 }

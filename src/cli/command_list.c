@@ -10,11 +10,11 @@ static json_t *entry_json(const vt_store_entry *e)
     if (e->problem != NULL)
         return json_pack("{s:s, s:o}", "name", e->name, "problem",
                          vt_json_string(vt_slice_cstr(e->problem)));
-    return json_pack("{s:s, s:s, s:I, s:o, s:s, s:o, s:o}", "name", e->name, "digest", e->digest,
-                     "bytes", (json_int_t)e->n_bytes, "licence",
-                     vt_json_string(vt_slice_cstr(e->licence)), "added", e->added, "source",
-                     vt_json_string(vt_slice_cstr(e->source)), "path",
-                     vt_json_string(vt_slice_cstr(e->path)));
+    return json_pack(
+        "{s:s, s:s, s:I, s:o, s:s, s:o, s:o, s:I}", "name", e->name, "digest", e->digest, "bytes",
+        (json_int_t)e->n_bytes, "licence", vt_json_string(vt_slice_cstr(e->licence)), "added",
+        e->added, "source", vt_json_string(vt_slice_cstr(e->source)), "path",
+        vt_json_string(vt_slice_cstr(e->path)), "packed_bytes", (json_int_t)e->packed_bytes);
 }
 
 static int print_json(const vt_store_entry *list, size_t n)
@@ -35,14 +35,18 @@ static int print_table(const vt_store_entry *list, size_t n)
              "shows others");
         return VT_EXIT_OK;
     }
-    printf("%-28s %10s  %-12s  %-10s  %s\n", "NAME", "SIZE", "DIGEST", "ADDED", "LICENCE");
+    printf("%-28s %10s  %10s  %-12s  %-10s  %s\n", "NAME", "SIZE", "PACKED", "DIGEST", "ADDED",
+           "LICENCE");
     for (size_t i = 0; i < n; i++) {
         char size[VT_CLI_SIZE_TEXT];
+        char packed[VT_CLI_SIZE_TEXT] = "-";
+        if (list[i].packed != NULL) vt_cli_size_text(list[i].packed_bytes, packed);
+        else if (list[i].packed_problem != NULL) snprintf(packed, sizeof packed, "stale");
         if (list[i].problem != NULL)
             printf("%-28s %10s  %s\n", list[i].name, "damaged", list[i].problem);
         else
-            printf("%-28s %10s  %.12s  %-10s  %s\n", list[i].name,
-                   vt_cli_size_text(list[i].n_bytes, size), list[i].digest, list[i].added,
+            printf("%-28s %10s  %10s  %.12s  %-10s  %s\n", list[i].name,
+                   vt_cli_size_text(list[i].n_bytes, size), packed, list[i].digest, list[i].added,
                    list[i].licence[0] ? list[i].licence : "not stated");
     }
     return VT_EXIT_OK;

@@ -41,7 +41,7 @@ static json_t *shown_json(const shown *s)
 {
     const vt_model_summary *m = &s->summary;
     return json_pack(
-        "{s:o, s:s, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:s, s:o, s:I, s:o}", "name",
+        "{s:o, s:s, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:s, s:o, s:I, s:o, s:o}", "name",
         vt_json_string(vt_slice_cstr(s->name)), "digest", s->entry.digest, "architecture",
         vt_json_string(vt_slice_cstr(m->architecture)), "title",
         vt_json_string(vt_slice_cstr(m->name)), "parameters", (json_int_t)m->n_parameters, "format",
@@ -50,7 +50,8 @@ static json_t *shown_json(const shown *s)
         vt_json_string(vt_slice_cstr(s->licence)), "sampling", vt_cli_sampling_json(&s->sampling),
         "sampling_source", s->sampling_source, "source", vt_json_string(vt_slice_cstr(s->source)),
         "file_bytes", (json_int_t)m->n_file_bytes, "path",
-        vt_json_string(vt_slice_cstr(s->entry.path)));
+        vt_json_string(vt_slice_cstr(s->entry.path)), "packed",
+        s->entry.packed ? vt_json_string(vt_slice_cstr(s->entry.packed)) : json_null());
 }
 
 static void print_sampling(const shown *s)
@@ -84,6 +85,13 @@ static void print_text(const shown *s)
     if (s->terms != NULL) printf("terms           %s\n", s->terms);
     print_sampling(s);
     printf("digest          %s\n", s->entry.digest);
+    if (s->entry.packed != NULL)
+        printf("packed          %s, %s\n", vt_cli_size_text(s->entry.packed_bytes, text),
+               s->entry.packed);
+    else if (s->entry.packed_problem != NULL)
+        printf("packed          not used: %s\n", s->entry.packed_problem);
+    else if (s->entry.name != NULL)
+        printf("packed          no ('vetro pack %s' makes it start at once)\n", s->entry.name);
     printf("source          %s\n", s->source);
 }
 

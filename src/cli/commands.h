@@ -10,6 +10,7 @@
     X(list) \
     X(show) \
     X(remove) \
+    X(pack) \
     X(run) \
     X(chat) \
     X(tokenize) \

@@ -95,6 +95,31 @@ vt_kv_type vt_cli_kv_type(const vt_args *args)
     return strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
 }
 
+/* The packed form where there is one; else, and when it is damaged, the file it was made from. */
+static vt_status open_engine(vt_engine_options *options, const vt_store_entry *entry,
+                             vt_cli_progress *bar, vt_engine **out, vt_err *err)
+{
+    vt_err why = {0};
+    const char *problem = entry->packed_problem;
+    if (entry->packed != NULL) {
+        options->path = entry->packed;
+        vt_status st = vt_engine_open(options, out, &why);
+        if (st == VT_OK) return st;
+        if (st != VT_ECORRUPT && st != VT_EINPUT && st != VT_EIO) {
+            if (err != NULL) *err = why;
+            return st;
+        }
+        problem = why.msg;
+    }
+    vt_cli_progress_end(bar);
+    if (problem != NULL)
+        vt_cli_note("vetro: the packed form is not used: %s\n  'vetro pack --force %s' writes it "
+                    "anew; loading the original",
+                    problem, entry->name);
+    options->path = entry->path;
+    return vt_engine_open(options, out, err);
+}
+
 int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
                       vt_cli_model *out)
 {
@@ -109,10 +134,9 @@ int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_o
     if (code != VT_EXIT_OK) return code;
     vt_cli_progress bar;
     vt_cli_progress_begin(&bar);
-    options.path = m.entry.path;
     options.progress = &bar.progress;
     double start = vt_clock_seconds();
-    vt_status st = vt_engine_open(&options, &m.engine, &err);
+    vt_status st = open_engine(&options, &m.entry, &bar, &m.engine, &err);
     vt_cli_progress_end(&bar);
     if (st == VT_OK) st = vt_session_new(m.engine, &session, &m.session, &err);
     m.session_options = session;

@@ -35,6 +35,10 @@
 
 enum { VT_TILE_ROWS = 16, VT_TILE_ALIGN = 64 };
 
+/* The version of this layout. Tiles are kept on disk (model/packed.h): whoever changes what
+ * vt_tile_pack writes, for any format, raises it. */
+enum { VT_TILE_LAYOUT = 1 };
+
 typedef struct {
     vt_format format;
     uint32_t n_rows; /* of one matrix of the stack */

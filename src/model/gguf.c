@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "model/gguf_file.h"
+#include "model/packed.h"
 
 struct vt_gguf {
     vt__gguf_file *files;
@@ -17,6 +18,7 @@ struct vt_gguf {
     vt_gguf_tensor *tensors; /* of all files */
     size_t n_tensors;
     vt__gguf_index names;
+    vt_packed *packed; /* NULL: a GGUF file */
 };
 
 static vt_status no_memory(vt_err *err)
@@ -212,6 +214,19 @@ const vt_gguf_entry *vt_gguf_entry_at(const vt_gguf *g, size_t i)
     return &g->files[0].entries[i];
 }
 
+vt_slice vt_gguf_entries_bytes(const vt_gguf *g)
+{
+    enum { START = 4 + 4 + 8 + 8 };
+    const vt__gguf_file *f = &g->files[0];
+    size_t end = f->n_tensors > 0 ? f->tensor_at[0] : f->header_len;
+    return vt_slice_of(f->header + START, end - START);
+}
+
+const vt_packed *vt_gguf_packed(const vt_gguf *g)
+{
+    return g->packed;
+}
+
 const vt_gguf_entry *vt_gguf_find(const vt_gguf *g, vt_slice key)
 {
     return vt__gguf_file_find(&g->files[0], key);
@@ -343,29 +358,73 @@ static vt_gguf *new_single(void)
     return g;
 }
 
-vt_status vt_gguf_open(const char *path, vt_gguf **out, vt_err *err)
+/* ---- a packed file ---- */
+
+static vt_status list_packed_tensors(vt_gguf *g, vt_err *err)
+{
+    size_t n = (size_t)g->packed->header.n_tensors;
+    g->tensors = vt_alloc(n * sizeof *g->tensors);
+    if (g->tensors == NULL) return no_memory(err);
+    vt_status st = vt__gguf_index_init(&g->names, n, err);
+    if (st != VT_OK) return st;
+    for (size_t i = 0; i < n; i++) {
+        size_t i_other = 0;
+        const vt_packed_tensor *from = &g->packed->tensors[i];
+        vt_gguf_tensor *t = &g->tensors[i];
+        *t = (vt_gguf_tensor){.name = from->name,
+                              .n_dims = from->n_dims,
+                              .format_id = from->format_id,
+                              .offset = from->offset,
+                              .n_bytes = from->n_bytes};
+        memcpy(t->dims, from->dims, sizeof t->dims);
+        if (!vt__gguf_index_put(&g->names, t->name, i, vt__gguf_tensor_name, g->tensors, &i_other))
+            return vt_fail(err, VT_ECORRUPT, "%.200s: tensor '%.*s' is there twice",
+                           vt_gguf_path(g, 0), VT_ARG(vt_slice_take(t->name, 80)));
+        g->n_tensors++;
+    }
+    return VT_OK;
+}
+
+/* Its one file gets the packed file's descriptor and path. */
+static vt_status open_packed(vt_gguf *g, const char *path, vt_err *err)
+{
+    vt__gguf_file *f = &g->files[0];
+    vt_status st = vt_packed_open(path, &g->packed, err);
+    if (st != VT_OK) return st;
+    uint64_t size = g->packed->header.n_file_bytes;
+    st = vt__gguf_file_parse(g->packed->metadata, size, f, err);
+    if (st != VT_OK) return vt_fail_wrap(err, VT_ECORRUPT, "%.150s", path);
+    if (f->n_tensors != 0)
+        return vt_fail(err, VT_ECORRUPT, "%.200s: there are tensors in its metadata", path);
+    f->path = vt_strdup(vt_slice_cstr(path));
+    if (f->path == NULL) return no_memory(err);
+    f->fd = g->packed->fd;
+    g->packed->fd = -1; /* the file closes it */
+    return list_packed_tensors(g, err);
+}
+
+static vt_status open_gguf(vt_gguf *g, const char *path, vt_err *err)
 {
     uint64_t no = 0;
     uint64_t count = 1;
+    vt_status st = vt__gguf_file_open(path, &g->files[0], err);
+    if (st != VT_OK) return st;
+    if (get_split(&g->files[0], VT_S("split.count"), &count) && count > 1) {
+        if (!get_split(&g->files[0], VT_S("split.no"), &no))
+            return vt_fail(err, VT_EINPUT, "%s: split.count is there without split.no", path);
+        st = open_parts(g, no, count, err);
+        if (st != VT_OK) return st;
+    }
+    return join_tensors(g, err);
+}
+
+vt_status vt_gguf_open(const char *path, vt_gguf **out, vt_err *err)
+{
     vt_gguf *g = new_single();
     if (g == NULL) return no_memory(err);
-    vt_status st = vt__gguf_file_open(path, &g->files[0], err);
-    if (st != VT_OK) goto out;
-    if (get_split(&g->files[0], VT_S("split.count"), &count) && count > 1) {
-        if (!get_split(&g->files[0], VT_S("split.no"), &no)) {
-            st = vt_fail(err, VT_EINPUT, "%s: split.count is there without split.no", path);
-            goto out;
-        }
-        st = open_parts(g, no, count, err);
-        if (st != VT_OK) goto out;
-    }
-    st = join_tensors(g, err);
-    if (st != VT_OK) goto out;
-    *out = g;
-    g = NULL;
-
-out:
-    vt_gguf_close(g);
+    vt_status st = vt_packed_is_one(path) ? open_packed(g, path, err) : open_gguf(g, path, err);
+    if (st == VT_OK) *out = g;
+    else vt_gguf_close(g);
     return st;
 }
 
@@ -387,5 +446,6 @@ void vt_gguf_close(vt_gguf *g)
     vt_free(g->files);
     vt_free(g->tensors);
     vt_free(g->names.slots);
+    vt_packed_close(g->packed);
     vt_free(g);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 typedef struct vt_gguf vt_gguf;
+struct vt_packed;
 
 typedef enum {
     VT_GGUF_U8,
@@ -56,10 +57,14 @@ typedef struct {
     const void *impl;          /* use the getters below */
 } vt_gguf_entry;
 
-/* Open a file; for one of a split ("name-00001-of-00003.gguf", or metadata split.count) open them
- * all, whichever of them was named, and check that they belong together. */
+/* Open a file; a packed one (packed.h) too: its keys are the source's, its tensors those of its
+ * table, with the places and bytes that they have there. For one of a split
+ * ("name-00001-of-00003.gguf", or metadata split.count) open them all, whichever of them was named,
+ * and check that they belong together. */
 VT_MUSTUSE vt_status vt_gguf_open(const char *path, vt_gguf **out, vt_err *err);
 void vt_gguf_close(vt_gguf *g);
+/* The packed file that this is the header of; NULL for a GGUF file. */
+const struct vt_packed *vt_gguf_packed(const vt_gguf *g);
 
 /* Parse a header from memory as if the file had file_size bytes (for fuzzing and tests; fd is -1).
  */
@@ -78,6 +83,7 @@ const vt_gguf_tensor *vt_gguf_find_tensor(const vt_gguf *g,
 
 size_t vt_gguf_n_entries(const vt_gguf *g);
 const vt_gguf_entry *vt_gguf_entry_at(const vt_gguf *g, size_t i);
+vt_slice vt_gguf_entries_bytes(const vt_gguf *g); /* all of them, as they stand in the file */
 const vt_gguf_entry *vt_gguf_find(const vt_gguf *g, vt_slice key); /* NULL when absent; O(1) */
 
 /* Getters: false when the key is absent or of another type. Integers of any width that fit are

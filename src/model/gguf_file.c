@@ -153,8 +153,7 @@ static vt_status take_string(reader *r, const char *what, size_t *at, size_t *le
     return VT_OK;
 }
 
-/* Keys and tensor names end up in messages and on terminals: text without control characters. */
-static bool is_clean_name(vt_slice s)
+bool vt__gguf_is_clean_name(vt_slice s)
 {
     while (s.len > 0) {
         uint32_t code = 0;
@@ -178,7 +177,7 @@ static vt_status take_name(reader *r, const char *what, size_t *at, size_t *len)
                                what, (unsigned long long)n, VT__GGUF_MAX_NAME);
     st = need(r, n, what);
     if (st != VT_OK) return st;
-    if (!is_clean_name(vt_slice_of(r->f->header + r->pos, (size_t)n)))
+    if (!vt__gguf_is_clean_name(vt_slice_of(r->f->header + r->pos, (size_t)n)))
         return vt__gguf_broken(r->f, r->pos, r->err,
                                "%s is not plain text (invalid UTF-8 or control characters)", what);
     *at = r->pos;

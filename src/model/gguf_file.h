@@ -73,6 +73,9 @@ vt_slice vt__gguf_entry_name(const void *entries, size_t i);
 vt_slice vt__gguf_tensor_name(const void *tensors, size_t i);
 const vt_gguf_entry *vt__gguf_file_find(const vt__gguf_file *f, vt_slice key);
 
+/* Keys and tensor names end up in messages and on terminals: text without control characters. */
+bool vt__gguf_is_clean_name(vt_slice s);
+
 /* Bytes of a scalar of this type in the file; 0 for strings, arrays and unknown types. */
 size_t vt__gguf_type_bytes(uint32_t type);
 /* n bytes, little-endian; n <= 8. */

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "model/hyper.h"
 #include "model/network.h"
+#include "model/packed_write.h"
 
 static const vt_family *const families[] = {&vt_family_gptoss, &vt_family_llama, &vt_family_qwen2};
 
@@ -82,7 +83,8 @@ static void fill_info(vt_model *m)
 
 static vt_status check_memory(const vt_model *m, vt_err *err)
 {
-    uint64_t need = vt_weights_bytes(m->weights), have = vt_cpu_memory_bytes();
+    /* A mapped file is the page cache's: the kernel takes it back when it needs the memory. */
+    uint64_t need = vt_weights_own_bytes(m->weights), have = vt_cpu_memory_bytes();
     if (need <= have) return VT_OK;
     return vt_fail(
         err, VT_ELIMIT,
@@ -160,6 +162,12 @@ vt_status vt_model_open(const char *path, vt_pool *pool, const vt_progress *prog
     }
     *out = m;
     return VT_OK;
+}
+
+vt_status vt_model_pack(const vt_model *m, const char *path, const uint8_t source[VT_SHA256_BYTES],
+                        vt_pool *pool, const vt_progress *progress, uint64_t *n_bytes, vt_err *err)
+{
+    return vt_packed_write(path, m->gguf, m->weights, source, pool, progress, n_bytes, err);
 }
 
 void vt_model_close(vt_model *m)

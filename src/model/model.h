@@ -3,6 +3,7 @@
 #ifndef VT_MODEL_MODEL_H
 #define VT_MODEL_MODEL_H
 
+#include "base/hash.h"
 #include "base/pool.h"
 #include "base/progress.h"
 #include "model/gguf.h"
@@ -24,5 +25,11 @@ typedef struct {
 const vt_model_info *vt_model_get_info(const vt_model *m);
 const vt_gguf *vt_model_gguf(const vt_model *m);           /* metadata: chat template and so on */
 const vt_tokenizer *vt_model_tokenizer(const vt_model *m); /* NULL when the file has none */
+
+/* Write a model that was loaded from a GGUF file to `path` in its packed form (packed.h,
+ * packed_write.h); `source` is its digest. *n_bytes, may be NULL: the file's length. */
+VT_MUSTUSE vt_status vt_model_pack(const vt_model *m, const char *path,
+                                   const uint8_t source[VT_SHA256_BYTES], vt_pool *pool,
+                                   const vt_progress *progress, uint64_t *n_bytes, vt_err *err);
 
 #endif

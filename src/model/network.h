@@ -75,7 +75,8 @@ struct vt_family {
 
 extern const vt_family vt_family_llama, vt_family_qwen2, vt_family_gptoss;
 
-/* Load a GGUF file: read its metadata, bind, load, make the tokenizer. */
+/* Load a GGUF file, or map a packed one (packed.h): read its metadata, bind, load, make the
+ * tokenizer. */
 VT_MUSTUSE vt_status vt_model_open(const char *path, vt_pool *pool, const vt_progress *progress,
                                    vt_model **out, vt_err *err);
 void vt_model_close(vt_model *m);

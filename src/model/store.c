@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/replace.h"
+#include "model/packed.h"
 #include "model/store_internal.h"
 
 enum { MANIFEST_VERSION = 1, MAX_MANIFEST = 1 << 20, MAX_MODELS = 65536 };
@@ -73,6 +74,8 @@ void vt_store_entry_deinit(vt_store_entry *entry)
     vt_free(entry->source);
     vt_free(entry->licence);
     vt_free(entry->added);
+    vt_free(entry->packed);
+    vt_free(entry->packed_problem);
     vt_free(entry->problem);
     *entry = (vt_store_entry){0};
 }
@@ -224,6 +227,33 @@ static char *copy_field(const json_t *manifest, const char *key)
     return vt_strdup(vt_json_text(json_object_get(manifest, key)));
 }
 
+/* Fill in the packed form: to be used only while it belongs to the very model of the manifest. Its
+ * own header says which one it was made from, so no times need to be kept. */
+static vt_status find_packed(const vt_store *store, vt_store_entry *e, vt_err *err)
+{
+    vt_packed_header header;
+    char source[VT_SHA256_HEX + 1];
+    vt_err why = {0};
+    char *path = vt_store_packed_path(store, e);
+    if (path == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    vt_status st = vt_packed_peek(path, &header, &why);
+    if (st == VT_OK) {
+        vt_sha256_hex(header.source, source);
+        if (memcmp(source, e->digest, VT_SHA256_HEX) != 0)
+            st = vt_fail(&why, VT_EVERIFY, "%.200s: it was made from another model", path);
+        else if (e->is_stale)
+            st = vt_fail(&why, VT_EVERIFY, "the model's files were touched since it was packed");
+    }
+    if (st == VT_OK) {
+        e->packed = path;
+        e->packed_bytes = header.n_file_bytes;
+        return VT_OK;
+    }
+    vt_free(path);
+    e->packed_problem = vt_strdup(vt_slice_cstr(why.msg));
+    return e->packed_problem ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory");
+}
+
 static vt_status read_entry(const vt_store *store, vt_slice name, vt_store_entry *out, vt_err *err)
 {
     json_t *manifest = NULL;
@@ -245,6 +275,8 @@ static vt_status read_entry(const vt_store *store, vt_slice name, vt_store_entry
         memcpy(e.digest, digest.ptr, VT_SHA256_HEX);
         for (size_t i = 0; i < json_array_size(files) && st == VT_OK; i++)
             st = check_file(store, json_array_get(files, i), &e, err);
+        if (st == VT_OK && json_is_true(json_object_get(manifest, "packed")))
+            st = find_packed(store, &e, err);
     }
     json_decref(manifest);
     if (st == VT_OK) *out = e;
@@ -392,7 +424,47 @@ vt_status vt_store_resolve(vt_store *store, const char *model, vt_store_entry *o
     return st;
 }
 
+/* ---- the packed form ---- */
+
+char *vt_store_packed_path(const vt_store *store, const vt_store_entry *entry)
+{
+    char file[VT_STORE_MAX_NAME + sizeof ".packed"];
+    snprintf(file, sizeof file, "%.*s.packed", VT_STORE_MAX_NAME, entry->name);
+    return vt__store_path(store, vt_slice_cstr(entry->name), file);
+}
+
+vt_status vt_store_set_packed(vt_store *store, vt_store_entry *entry, bool is_there, vt_err *err)
+{
+    json_t *manifest = NULL;
+    char *path = vt_store_packed_path(store, entry);
+    if (path == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    vt_status st = load_manifest(store, vt_slice_cstr(entry->name), &manifest, err);
+    if (st == VT_OK && json_object_set_new(manifest, "packed", json_boolean(is_there)) != 0)
+        st = vt_fail(err, VT_ENOMEM, "out of memory");
+    if (st == VT_OK) st = save_manifest(store, entry->name, manifest, err);
+    if (st == VT_OK && !is_there && unlink(path) != 0 && errno != ENOENT)
+        st = vt_fail_errno(err, VT_EIO, "cannot remove %.200s", path);
+    if (st == VT_OK) {
+        vt_free(entry->packed);
+        vt_free(entry->packed_problem);
+        entry->packed = entry->packed_problem = NULL;
+        entry->packed_bytes = 0;
+        if (is_there) st = find_packed(store, entry, err);
+    }
+    json_decref(manifest);
+    vt_free(path);
+    return st;
+}
+
 /* ---- digests ---- */
+
+/* A packed file names the model it was made from. */
+static bool digest_of_packed(const vt_gguf *g, char digest[VT_SHA256_HEX + 1])
+{
+    const vt_packed *packed = vt_gguf_packed(g);
+    if (packed != NULL) vt_sha256_hex(packed->header.source, digest);
+    return packed != NULL;
+}
 
 vt_status vt__store_hash_gguf(const char *path, char digest[VT_SHA256_HEX + 1],
                               const vt_progress *progress, vt_err *err)
@@ -401,6 +473,10 @@ vt_status vt__store_hash_gguf(const char *path, char digest[VT_SHA256_HEX + 1],
     uint8_t bytes[VT_SHA256_BYTES];
     vt_status st = vt_gguf_open(path, &g, err);
     if (st != VT_OK) return st;
+    if (digest_of_packed(g, digest)) {
+        vt_gguf_close(g);
+        return VT_OK;
+    }
     vt_sha256 *hash = vt_sha256_new();
     if (hash == NULL) st = vt_fail(err, VT_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < vt_gguf_n_files(g) && st == VT_OK; i++)

@@ -4,6 +4,7 @@
  *     DIR/NAME/FILE            the weights, under the name they came with (parts of a split find
  *                              each other by it)
  *     DIR/NAME/FILE.part ...   a download under way (base/fetch.h)
+ *     DIR/NAME/NAME.packed     its packed form, where it has one (packed.h)
  *
  * manifest.json, written by crash-safe replace, one object:
  *
@@ -11,6 +12,7 @@
  *     "name", "source" (URL or path it came from), "licence", "added" ("2026-11-24")
  *     "digest"    SHA-256 of the bytes of all files in order: the name of the model everywhere
  *     "files"     [{"name", "bytes", "mtime_ns", "inode"}]
+ *     "packed"    true when it was packed
  *     "checksum"  SHA-256 of the object without this field, written compactly
  *
  * The digest was computed from the bytes; it is believed as long as length, time of change and
@@ -44,8 +46,11 @@ typedef struct {
     char *added;
     uint64_t n_bytes; /* of all files */
     char digest[VT_SHA256_HEX + 1];
-    bool is_stale; /* a file was touched since: the digest has to be computed again */
-    char *problem; /* only from vt_store_list: why this one cannot be used; NULL: it can */
+    bool is_stale;         /* a file was touched since: the digest has to be computed again */
+    char *packed;          /* path of the packed form of this very model; NULL: none to use */
+    uint64_t packed_bytes; /* its length */
+    char *packed_problem;  /* why one that should be there is not used; NULL: no reason */
+    char *problem;         /* only from vt_store_list: why this one cannot be used; NULL: it can */
 } vt_store_entry;
 
 void vt_store_entry_deinit(vt_store_entry *entry);
@@ -73,6 +78,14 @@ VT_MUSTUSE vt_status vt_store_resolve(vt_store *store, const char *model, vt_sto
  * of plain paths. Updates entry->digest. */
 VT_MUSTUSE vt_status vt_store_digest(vt_store *store, vt_store_entry *entry,
                                      const vt_progress *progress, vt_err *err);
+
+/* Where the packed form of a model belongs, there or not; NULL when memory ran out (vt_free). */
+char *vt_store_packed_path(const vt_store *store, const vt_store_entry *entry);
+
+/* Note in the manifest that the packed form is there (it has been written), or take it away. The
+ * entry is updated. */
+VT_MUSTUSE vt_status vt_store_set_packed(vt_store *store, vt_store_entry *entry, bool is_there,
+                                         vt_err *err);
 
 typedef struct {
     const char *what;   /* catalogue name, URL or path of a file; for a split, of its first part */

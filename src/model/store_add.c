@@ -297,6 +297,10 @@ static vt_status judge(adding *a, vt_err *err)
     e->path = vt__store_path(a->store, vt_slice_cstr(a->name), a->files[0]);
     if (e->path == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     vt_status st = vt_gguf_open(e->path, &g, err);
+    if (st == VT_OK && vt_gguf_packed(g) != NULL)
+        st = vt_fail(err, VT_EUNSUPPORTED,
+                     "%.200s is in vetro's packed form: pull the GGUF file and pack that",
+                     a->source);
     if (st == VT_OK) st = vt_model_summarise(g, &s, err);
     vt_gguf_close(g);
     if (st != VT_OK) return st;

@@ -1,6 +1,7 @@
 /* weights.c -- see weights.h. */
 #include "model/weights.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,17 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/file.h"
 #include "kernels/math.h"
+#include "model/packed.h"
 
 enum {
     MAX_BINDINGS = 1 << 16,
     MAX_ROWS = 1 << 26,
     CHUNK_BYTES = 1 << 20, /* read and packed in one piece, at least one tile */
     HUGE_PAGE = 2 << 20,
+    POPULATE_BYTES = 16 << 20, /* of a mapping, by one task */
 };
 
 /* One tensor on its way to memory. */
@@ -26,6 +30,7 @@ typedef struct {
     vt_matrix *matrix; /* one of these two */
     const float **vector;
     uint64_t at; /* in the region */
+    uint64_t n_bytes;
     uint32_t n_stack, n_rows, n_cols;
 } binding;
 
@@ -39,20 +44,29 @@ typedef struct {
 
 struct vt_weights {
     const vt_gguf *gguf;
+    const vt_packed *packed; /* NULL: the file is a GGUF file, to be loaded */
+    bool *is_used;           /* for each tensor of the file */
     binding *bindings;
     size_t n_bindings, cap_bindings;
     chunk *chunks;
     size_t n_chunks, cap_chunks;
     uint8_t *region;
-    uint64_t n_bytes; /* of the region */
-    vt_err error;     /* sticky; code VT_OK while there is none */
+    uint64_t n_bytes;  /* of the matrices and vectors, with what is between them */
+    uint64_t n_region; /* of the region: whole huge pages */
+    vt_err error;      /* sticky; code VT_OK while there is none */
 };
 
 vt_status vt_weights_new(const vt_gguf *gguf, vt_weights **out, vt_err *err)
 {
     vt_weights *w = vt_calloc(1, sizeof *w);
     if (w == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    w->is_used = vt_calloc(vt_gguf_n_tensors(gguf), sizeof *w->is_used);
+    if (w->is_used == NULL) {
+        vt_free(w);
+        return vt_fail(err, VT_ENOMEM, "out of memory");
+    }
     w->gguf = gguf;
+    w->packed = vt_gguf_packed(gguf);
     *out = w;
     return VT_OK;
 }
@@ -60,9 +74,10 @@ vt_status vt_weights_new(const vt_gguf *gguf, vt_weights **out, vt_err *err)
 void vt_weights_free(vt_weights *w)
 {
     if (w == NULL) return;
-    if (w->region != NULL) munmap(w->region, w->n_bytes);
+    if (w->region != NULL) munmap(w->region, w->n_region);
     vt_free(w->bindings);
     vt_free(w->chunks);
+    vt_free(w->is_used);
     vt_free(w);
 }
 
@@ -145,15 +160,22 @@ static binding *bind(vt_weights *w, vt_slice name, const uint64_t *dims, uint32_
     }
     binding *b = &w->bindings[w->n_bindings++];
     *b = (binding){.tensor = t, .format = format, .at = w->n_bytes};
+    w->is_used[t - vt_gguf_tensor_at(w->gguf, 0)] = true;
     return b;
 }
 
 static void reserve(vt_weights *w, binding *b, uint64_t bytes)
 {
     uint64_t end;
-    if (!vt_add_u64(w->n_bytes, bytes, &end) || !vt_align_u64(end, VT_TILE_ALIGN, &end))
+    b->n_bytes = bytes;
+    if (w->packed != NULL) b->at = b->tensor->offset - w->packed->header.tiles_at;
+    if (!vt_add_u64(b->at, bytes, &end) || !vt_align_u64(end, VT_TILE_ALIGN, &end))
         vt_fail(&w->error, VT_ELIMIT, "tensor %.*s is too large", VT_ARG(b->tensor->name));
-    else w->n_bytes = end;
+    else if (w->packed != NULL && bytes != b->tensor->n_bytes)
+        vt_fail(&w->error, VT_ECORRUPT, "tensor %.*s has %llu bytes, not the %llu of its tiles",
+                VT_ARG(b->tensor->name), (unsigned long long)b->tensor->n_bytes,
+                (unsigned long long)bytes);
+    else if (end > w->n_bytes) w->n_bytes = end;
 }
 
 void vt_weights_stack(vt_weights *w, const char *pattern, uint32_t layer, uint32_t n_stack,
@@ -226,6 +248,29 @@ uint64_t vt_weights_bytes(const vt_weights *w)
     return w->error.code == VT_OK ? w->n_bytes : 0;
 }
 
+uint64_t vt_weights_own_bytes(const vt_weights *w)
+{
+    return w->packed == NULL ? vt_weights_bytes(w) : 0;
+}
+
+size_t vt_weights_n_parts(const vt_weights *w)
+{
+    return w->n_bindings;
+}
+
+vt_weights_part vt_weights_part_at(const vt_weights *w, size_t i)
+{
+    const binding *b = &w->bindings[i];
+    uint32_t format = b->vector != NULL ? VT_FORMAT_F32 : (uint32_t)b->format->id;
+    return (vt_weights_part){b->tensor, format, b->at, b->n_bytes};
+}
+
+const uint8_t *vt_weights_region(const vt_weights *w, uint64_t *n_bytes)
+{
+    *n_bytes = w->n_region;
+    return w->region;
+}
+
 void vt_weights_formats(const vt_weights *w, char *out, size_t size)
 {
     size_t n;
@@ -252,11 +297,8 @@ const vt_gguf_tensor *vt_weights_unused(const vt_weights *w, size_t *n_unused)
     const vt_gguf_tensor *first = NULL;
     *n_unused = 0;
     for (size_t i = 0; i < vt_gguf_n_tensors(w->gguf); i++) {
-        const vt_gguf_tensor *t = vt_gguf_tensor_at(w->gguf, i);
-        bool is_used = false;
-        for (size_t b = 0; b < w->n_bindings && !is_used; b++) is_used = w->bindings[b].tensor == t;
-        if (is_used) continue;
-        if (first == NULL) first = t;
+        if (w->is_used[i]) continue;
+        if (first == NULL) first = vt_gguf_tensor_at(w->gguf, i);
         ++*n_unused;
     }
     return first;
@@ -382,24 +424,115 @@ static void load_chunk(void *ctx, int i_task, int i_thread)
     }
 }
 
-static vt_status map_region(vt_weights *w, vt_err *err)
+/* Addresses for n_bytes that begin at a multiple of HUGE_PAGE, so that whole huge pages fit; they
+ * are mapped to nothing yet. NULL when there is no room. */
+static uint8_t *reserve_addresses(uint64_t n_bytes)
 {
-    /* Rounded up to whole huge pages so that the last tiles get one too. */
-    if (!vt_align_u64(w->n_bytes, HUGE_PAGE, &w->n_bytes))
+    uint64_t all;
+    if (!vt_add_u64(n_bytes, HUGE_PAGE, &all)) return NULL;
+    uint8_t *p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+    if (before > 0) munmap(p, before);
+    munmap(p + before + n_bytes, HUGE_PAGE - before);
+    return p + before;
+}
+
+/* The region: memory of our own, or (fd >= 0) the file's bytes from `offset` on. */
+static vt_status map_region(vt_weights *w, int fd, uint64_t offset, vt_err *err)
+{
+    /* Rounded up to whole huge pages so that the last tiles get one too; a packed file is. */
+    if (!vt_align_u64(w->n_bytes, HUGE_PAGE, &w->n_region))
         return vt_fail(err, VT_ELIMIT, "the model is too large");
-    void *p = mmap(NULL, w->n_bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return vt_fail_errno(err, VT_ENOMEM, "cannot reserve %.2f GiB for the weights",
-                             (double)w->n_bytes / 0x1p30);
+    uint8_t *p = reserve_addresses(w->n_region);
+    const int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+    if (p == NULL || mmap(p, w->n_region, fd < 0 ? PROT_READ | PROT_WRITE : PROT_READ,
+                          flags | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED) {
+        vt_status st = vt_fail_errno(err, VT_ENOMEM, "cannot map %.2f GiB for the weights",
+                                     (double)w->n_bytes / 0x1p30);
+        if (p != NULL) munmap(p, w->n_region);
+        return st;
+    }
     w->region = p;
-    (void)madvise(p, w->n_bytes, MADV_HUGEPAGE); /* advice only */
+    /* Advice only. For a file it also makes what has to be read from the disk come in huge pages,
+     * where the file system has them. */
+    (void)madvise(p, w->n_region, MADV_HUGEPAGE);
     return VT_OK;
 }
+
+static void set_targets(const vt_weights *w)
+{
+    for (size_t i = 0; i < w->n_bindings; i++) {
+        const binding *b = &w->bindings[i];
+        if (b->vector) *b->vector = (const float *)(const void *)(w->region + b->at);
+        else
+            *b->matrix =
+                (vt_matrix){b->format->id, b->n_rows, b->n_cols, b->n_stack, w->region + b->at};
+    }
+}
+
+/* ---- a packed file ---- */
+
+typedef struct {
+    vt_weights *w;
+    const vt_progress *progress;
+    atomic_int failed_errno;
+    atomic_uint_fast64_t done;
+    double last_report; /* thread 0 only */
+} populate_job;
+
+/* Enter a stretch of the mapping into the page tables, reading from the disk what is not cached:
+ * one call for thousands of page faults. */
+static void populate(void *ctx, int i_task, int i_thread)
+{
+    populate_job *job = ctx;
+    vt_weights *w = job->w;
+    uint64_t at = (uint64_t)i_task * POPULATE_BYTES;
+    uint64_t n = w->n_region - at < POPULATE_BYTES ? w->n_region - at : POPULATE_BYTES;
+    if (vt_progress_cancelled(job->progress)) return;
+    if (madvise(w->region + at, n, MADV_POPULATE_READ) != 0 && (errno == EFAULT || errno == EIO))
+        atomic_store(&job->failed_errno, errno);
+    uint64_t done = atomic_fetch_add(&job->done, n) + n;
+    if (i_thread == 0 && vt_clock_seconds() - job->last_report > 0.1) {
+        job->last_report = vt_clock_seconds();
+        vt_progress_report(job->progress, "loading the model", done, w->n_region);
+    }
+}
+
+static vt_status check_vectors(const vt_weights *w, vt_err *err)
+{
+    for (size_t i = 0; i < w->n_bindings; i++) {
+        const binding *b = &w->bindings[i];
+        if (b->vector != NULL &&
+            !vt_all_below((const float *)(const void *)(w->region + b->at), b->n_cols, INFINITY))
+            return vt_fail(err, VT_ECORRUPT, "tensor %.*s holds a value that is not finite",
+                           VT_ARG(b->tensor->name));
+    }
+    return VT_OK;
+}
+
+static vt_status map_packed(vt_weights *w, vt_pool *pool, const vt_progress *progress, vt_err *err)
+{
+    populate_job job = {.w = w, .progress = progress};
+    vt_status st = map_region(w, vt_gguf_fd(w->gguf, 0), w->packed->header.tiles_at, err);
+    if (st != VT_OK) return st;
+    /* What is larger than the memory is better read when it is asked for, if ever. */
+    if (w->n_region <= vt_cpu_memory_bytes())
+        vt_pool_run(pool, populate, &job, (int)((w->n_region - 1) / POPULATE_BYTES + 1));
+    if (vt_progress_cancelled(progress)) return vt_fail(err, VT_ECANCEL, "loading was cancelled");
+    errno = atomic_load(&job.failed_errno);
+    if (errno != 0) return vt_fail_errno(err, VT_EIO, "cannot read the packed weights");
+    st = check_vectors(w, err);
+    if (st == VT_OK) set_targets(w);
+    return st;
+}
+
+/* ---- either ---- */
 
 vt_status vt_weights_load(vt_weights *w, vt_pool *pool, const vt_progress *progress, vt_err *err)
 {
     if (w->error.code != VT_OK) return vt_weights_status(w, err);
+    if (w->packed != NULL) return map_packed(w, pool, progress, err);
     const int n_threads = vt_pool_n_threads(pool);
     load_job job = {.w = w, .progress = progress};
     vt_status st = VT_OK;
@@ -411,21 +544,14 @@ vt_status vt_weights_load(vt_weights *w, vt_pool *pool, const vt_progress *progr
         st = vt_fail(err, VT_ENOMEM, "out of memory");
         goto out;
     }
-    st = map_region(w, err);
+    st = map_region(w, -1, 0, err);
     if (st != VT_OK) goto out;
     vt_pool_run(pool, load_chunk, &job, (int)w->n_chunks);
     for (int i = 0; i < n_threads && st == VT_OK; i++) {
         st = job.error[i].code;
         if (st != VT_OK && err != NULL) *err = job.error[i];
     }
-    if (st != VT_OK) goto out;
-    for (size_t i = 0; i < w->n_bindings; i++) {
-        const binding *b = &w->bindings[i];
-        if (b->vector) *b->vector = (const float *)(const void *)(w->region + b->at);
-        else
-            *b->matrix =
-                (vt_matrix){b->format->id, b->n_rows, b->n_cols, b->n_stack, w->region + b->at};
-    }
+    if (st == VT_OK) set_targets(w);
 
 out:
     vt_free(job.buffers);

@@ -5,6 +5,9 @@
  * read the file straight into it, packing tile by tile through a small buffer of each thread's own:
  * peak memory is the packed model plus those buffers.
  *
+ * Of a packed file (packed.h) the region is a read-only mapping of the file itself: nothing is
+ * copied, and processes that run the same model share the memory.
+ *
  * The vt_weights_* calls keep a sticky first error, so that a family's list of tensors reads like a
  * table.
  *
@@ -45,8 +48,10 @@ void vt_weights_vector(vt_weights *w, const char *pattern, uint32_t layer, const
 /* Is there such a tensor? */
 bool vt_weights_has(const vt_weights *w, const char *pattern, uint32_t layer, const char *suffix);
 
-/* Bytes the region will have; 0 when a call before failed. */
+/* Bytes of all that was asked for; 0 when a call before failed. */
 uint64_t vt_weights_bytes(const vt_weights *w);
+/* Of these, the ones that will be this process's own memory: none when a file is mapped. */
+uint64_t vt_weights_own_bytes(const vt_weights *w);
 /* The formats of the matrices, most bytes first: "Q4_K, Q6_K". */
 void vt_weights_formats(const vt_weights *w, char *out, size_t size);
 /* A tensor of the file that nobody asked for (NULL: none); *n_unused counts them. */
@@ -54,6 +59,20 @@ const vt_gguf_tensor *vt_weights_unused(const vt_weights *w, size_t *n_unused);
 
 VT_MUSTUSE vt_status vt_weights_load(vt_weights *w, vt_pool *pool, const vt_progress *progress,
                                      vt_err *err);
+
+/* ---- what was loaded, for the writer of packed files ---- */
+
+typedef struct {
+    const vt_gguf_tensor *tensor; /* its name and shape */
+    uint32_t format_id;           /* of the loaded form: vectors are F32 */
+    uint64_t at;                  /* in the region, a multiple of 64; parts are in order */
+    uint64_t n_bytes;
+} vt_weights_part;
+
+size_t vt_weights_n_parts(const vt_weights *w);
+vt_weights_part vt_weights_part_at(const vt_weights *w, size_t i);
+/* *n_bytes is a multiple of 2 MiB. NULL before vt_weights_load. */
+const uint8_t *vt_weights_region(const vt_weights *w, uint64_t *n_bytes);
 
 /* The first error of the calls above. */
 VT_MUSTUSE vt_status vt_weights_status(const vt_weights *w, vt_err *err);

@@ -266,6 +266,61 @@ static void test_a_path_needs_its_directory_and_works_without_one(void **state)
     remove_tree(dir);
 }
 
+static void test_a_replacement_in_pieces_shows_nothing_until_it_is_committed(void **state)
+{
+    (void)state;
+    char dir[64], path[128];
+    vt_replacement r;
+    make_temp_dir(dir);
+    snprintf(path, sizeof path, "%s/name", dir);
+    for (int round = 0; round < 2; round++) { /* a new name, then one that is there */
+        assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+        assert_int_equal(vt_file_write_all(r.fd, VT_S("one "), NULL), VT_OK);
+        assert_int_equal(vt_file_write_all(r.fd, round ? VT_S("four") : VT_S("two"), NULL), VT_OK);
+        if (round == 0) assert_int_equal(access(path, F_OK), -1);
+        else assert_file_holds(dir, "name", VT_S("one two"));
+        assert_int_equal(vt_replacement_commit(&r, NULL), VT_OK);
+        assert_file_holds(dir, "name", round ? VT_S("one four") : VT_S("one two"));
+        assert_int_equal(count_files(dir), 1);
+    }
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    remove_tree(dir);
+}
+
+static void test_an_aborted_or_failing_replacement_leaves_the_old_file_alone(void **state)
+{
+    (void)state;
+    char dir[64], path[128];
+    vt_replacement r;
+    vt_err err = {0};
+    make_temp_dir(dir);
+    snprintf(path, sizeof path, "%s/name", dir);
+    assert_int_equal(vt_file_replace_path(path, VT_S("old"), NULL), VT_OK);
+    assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+    assert_int_equal(vt_file_write_all(r.fd, VT_S("new"), NULL), VT_OK);
+    vt_replacement_abort(&r);
+    assert_file_holds(dir, "name", VT_S("old"));
+    assert_int_equal(count_files(dir), 1);
+    /* a directory with something in it cannot be renamed over */
+    char taken[160], inside[192];
+    snprintf(taken, sizeof taken, "%s/taken", dir);
+    snprintf(inside, sizeof inside, "%s/x", taken);
+    assert_int_equal(mkdir(taken, 0700), 0);
+    assert_int_equal(vt_file_replace_path(inside, VT_S("x"), NULL), VT_OK);
+    assert_int_equal(vt_replacement_begin(taken, &r, NULL), VT_OK);
+    assert_int_equal(vt_replacement_commit(&r, &err), VT_EIO);
+    assert_int_equal(count_files(dir), 2);
+    /* begun where nothing can be: nothing to abort */
+    snprintf(taken, sizeof taken, "%s/absent/name", dir);
+    assert_int_equal(vt_replacement_begin(taken, &r, &err), VT_EIO);
+    assert_int_equal(err.sys_errno, ENOENT);
+    snprintf(taken, sizeof taken, "%s/", dir);
+    assert_int_equal(vt_replacement_begin(taken, &r, &err), VT_EINPUT);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +332,8 @@ int main(void)
         cmocka_unit_test(test_killing_the_writer_at_any_moment_leaves_one_whole_version),
         cmocka_unit_test(test_of_several_writers_to_one_name_one_whole_version_wins),
         cmocka_unit_test(test_a_path_needs_its_directory_and_works_without_one),
+        cmocka_unit_test(test_a_replacement_in_pieces_shows_nothing_until_it_is_committed),
+        cmocka_unit_test(test_an_aborted_or_failing_replacement_leaves_the_old_file_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
 #include "kernels/matrix.h"
@@ -307,6 +308,39 @@ static void test_packing_writes_the_whole_tile_and_nothing_behind_it(void **stat
         }
 }
 
+/* Packed files hold tiles (model/packed.h): a layout that changes without another VT_TILE_LAYOUT
+ * would be read as nonsense. Whoever changes one raises that number and writes the new sums here.
+ */
+static void test_the_layout_is_the_one_of_its_version(void **state)
+{
+    (void)state;
+    static const struct {
+        vt_format format;
+        const char *sum; /* the first digits of the tiles' SHA-256 */
+    } known[] = {
+        {VT_FORMAT_F32, "09e8134606d5"},  {VT_FORMAT_F16, "a4a4c864525a"},
+        {VT_FORMAT_BF16, "d256dcc141b4"}, {VT_FORMAT_Q8_0, "9e13e722c442"},
+        {VT_FORMAT_Q4_0, "fabb02a22dbd"}, {VT_FORMAT_Q4_1, "e5afddeb483d"},
+        {VT_FORMAT_Q5_0, "668e12f0b1f4"}, {VT_FORMAT_MXFP4, "9ff25f226e17"},
+        {VT_FORMAT_Q4_K, "f16148036bfb"}, {VT_FORMAT_Q5_K, "4b18d04d1d4b"},
+        {VT_FORMAT_Q6_K, "9f073ec611e5"},
+    };
+    assert_int_equal(VT_TILE_LAYOUT, 1);
+    for (size_t i = 0; i < VT_COUNT(known); i++) {
+        sample s;
+        uint8_t digest[VT_SHA256_BYTES];
+        char hex[VT_SHA256_HEX + 1];
+        random_state = 20261124 + (uint64_t)known[i].format;
+        make_sample(&s, vt_format_by_id((uint32_t)known[i].format), 21, 2);
+        size_t n = vt_tile_bytes(known[i].format, s.n_cols) * 2 * 2;
+        assert_int_equal(vt_sha256_bytes(vt_slice_of(s.matrix.tiles, n), digest, NULL), VT_OK);
+        vt_sha256_hex(digest, hex);
+        if (memcmp(hex, known[i].sum, 12) != 0)
+            fail_msg("%s: its tiles are %.12s, not %s", s.format->name, hex, known[i].sum);
+        free_sample(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_padded_rows_of_a_last_tile_give_zero),
         cmocka_unit_test(test_tiles_are_whole_cache_lines_and_hold_their_rows),
         cmocka_unit_test(test_packing_writes_the_whole_tile_and_nothing_behind_it),
+        cmocka_unit_test(test_the_layout_is_the_one_of_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

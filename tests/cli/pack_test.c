@@ -1,0 +1,324 @@
+/* pack_test.c -- `vetro pack` as a user has it: in the store, elsewhere, over other files, damaged,
+ * interrupted and killed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../support/child.h"
+#include "base/file.h"
+#include "base/json.h"
+
+#define GGUF  VT_TEST_DATA "/cli/tiny-chat.gguf"
+#define OTHER VT_TEST_DATA "/tiny/format-Q4_0.gguf"
+
+typedef struct {
+    char home[48];
+    char packed[160];   /* where "tiny" has its packed form */
+    char original[160]; /* and its file: a copy of ours, which tests may spoil */
+    child_options options;
+} fixture;
+
+static bool contains(const vt_buffer *b, const char *text)
+{
+    return strstr(b->ptr, text) != NULL;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    vt_buffer b;
+    vt_buffer_init(&b, 1 << 24);
+    assert_int_equal(vt_file_read(from, 1 << 24, &b, NULL), VT_OK);
+    FILE *file = fopen(to, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(b.ptr, 1, b.len, file), b.len);
+    assert_int_equal(fclose(file), 0);
+    vt_buffer_deinit(&b);
+}
+
+static int setup(void **state)
+{
+    char copy[96];
+    fixture *f = calloc(1, sizeof *f);
+    snprintf(f->home, sizeof f->home, "/tmp/vetro-pack-XXXXXX");
+    if (mkdtemp(f->home) == NULL) return -1;
+    snprintf(f->packed, sizeof f->packed, "%s/data/models/tiny/tiny.packed", f->home);
+    snprintf(f->original, sizeof f->original, "%s/data/models/tiny/copy.gguf", f->home);
+    f->options.home = f->home;
+    snprintf(copy, sizeof copy, "%s/copy.gguf", f->home);
+    copy_file(GGUF, copy);
+    child_result r = child_vetro(&f->options, "pull", copy, "--name", "tiny");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    child_result r = child_run(NULL, (const char *const[]){"/bin/rm", "-rf", f->home, NULL});
+    child_free(&r);
+    free(f);
+    return 0;
+}
+
+/* Eight greedy tokens; the answer and what was said on stderr. */
+static child_result run(const fixture *f, const char *model)
+{
+    return child_vetro(&f->options, "run", model, "--raw", "hello", "-n", "8", "--temperature",
+                       "0");
+}
+
+static void must_pack(const fixture *f)
+{
+    child_result r = child_vetro(&f->options, "pack", "tiny");
+    if (r.code != 0) fail_msg("%s", r.err.ptr);
+    child_free(&r);
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    int c = fgetc(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    fputc(c ^ 1, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Zeros over the last half, with the time of change as it was. */
+static void spoil(const char *path)
+{
+    static const char zeros[4096];
+    struct stat info;
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(fseek(file, (long)info.st_size / 2, SEEK_SET), 0);
+    for (long at = info.st_size / 2; at + 4096 < info.st_size; at += 4096)
+        assert_int_equal(fwrite(zeros, 1, sizeof zeros, file), sizeof zeros);
+    assert_int_equal(fclose(file), 0);
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, info.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void test_a_packed_model_is_listed_used_and_removed(void **state)
+{
+    fixture *f = *state;
+    child_result before = run(f, "tiny");
+    assert_int_equal(before.code, 0);
+    child_result r = child_vetro(&f->options, "pack", "tiny", "--json");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "\"was_there\":false") && contains(&r.out, f->packed));
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "tiny");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "is there already"));
+    child_free(&r);
+    r = child_vetro(&f->options, "list");
+    assert_true(contains(&r.out, "4.0 MiB"));
+    child_free(&r);
+    r = child_vetro(&f->options, "show", "tiny");
+    assert_true(contains(&r.out, f->packed));
+    child_free(&r);
+    /* Used: the original's weights may be spoiled behind the manifest's back, and the answer is the
+     * same until the packed form goes. */
+    spoil(f->original);
+    r = run(f, "tiny");
+    assert_int_equal(r.code, 0);
+    assert_true(vt_slice_eq(vt_buffer_slice(&r.out), vt_buffer_slice(&before.out)));
+    assert_false(contains(&r.err, "packed"));
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "tiny", "--remove");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    assert_int_equal(access(f->packed, F_OK), -1);
+    r = run(f, "tiny");
+    assert_false(vt_slice_eq(vt_buffer_slice(&r.out), vt_buffer_slice(&before.out)));
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "tiny", "--remove");
+    assert_true(contains(&r.out, "has no packed form"));
+    child_free(&r);
+    must_pack(f);
+    r = child_vetro(&f->options, "remove", "tiny");
+    assert_int_equal(r.code, 0);
+    assert_int_equal(access(f->packed, F_OK), -1);
+    child_free(&r);
+    child_free(&before);
+}
+
+static void test_a_damaged_packed_form_gives_way_to_the_original_with_a_note(void **state)
+{
+    fixture *f = *state;
+    child_result want = run(f, "tiny");
+    static const struct {
+        long at;
+        const char *says;
+    } damage[] = {{20, "checksum"}, {8, "version"}, {0, "no packed model"}, {300, "checksum"}};
+    for (size_t i = 0; i < VT_COUNT(damage); i++) {
+        must_pack(f);
+        flip(f->packed, damage[i].at);
+        child_result r = run(f, "tiny");
+        assert_int_equal(r.code, 0);
+        assert_true(vt_slice_eq(vt_buffer_slice(&r.out), vt_buffer_slice(&want.out)));
+        if (!contains(&r.err, damage[i].says) || !contains(&r.err, "vetro pack"))
+            fail_msg("damage at %ld: %s", damage[i].at, r.err.ptr);
+        child_free(&r);
+        unlink(f->packed);
+    }
+    must_pack(f); /* heals it */
+    child_result r = run(f, "tiny");
+    assert_false(contains(&r.err, "packed"));
+    child_free(&r);
+    child_free(&want);
+}
+
+static void test_a_model_whose_files_were_touched_is_loaded_from_them(void **state)
+{
+    fixture *f = *state;
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1234567890}};
+    must_pack(f);
+    assert_int_equal(utimensat(AT_FDCWD, f->original, times, 0), 0);
+    child_result r = run(f, "tiny");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.err, "touched"));
+    child_free(&r);
+}
+
+static void test_verify_finds_a_flipped_bit_in_the_weights(void **state)
+{
+    fixture *f = *state;
+    must_pack(f);
+    child_result r = child_vetro(&f->options, "pack", "tiny", "--verify");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "every byte"));
+    child_free(&r);
+    flip(f->packed, (2 << 20) + 1000);
+    r = child_vetro(&f->options, "pack", "tiny", "--verify");
+    assert_int_equal(r.code, 4);
+    assert_true(contains(&r.err, "token_embd.weight"));
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "tiny", "--force");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", f->packed, "--verify", "--json");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "\"verified\":true"));
+    child_free(&r);
+}
+
+static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void **state)
+{
+    fixture *f = *state;
+    char path[96];
+    snprintf(path, sizeof path, "%s/my.packed", f->home);
+    child_result r = child_vetro(&f->options, "pack", OTHER);
+    assert_int_equal(r.code, 2); /* where to? */
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", GGUF, "-o", path);
+    if (r.code != 0) fail_msg("%s", r.err.ptr);
+    child_free(&r);
+    child_result want = run(f, GGUF);
+    r = run(f, path);
+    assert_int_equal(r.code, 0);
+    assert_true(vt_slice_eq(vt_buffer_slice(&r.out), vt_buffer_slice(&want.out)));
+    child_free(&r);
+    child_free(&want);
+    /* the digest is the original's */
+    child_result packed = child_vetro(&f->options, "show", path, "--json");
+    child_result original = child_vetro(&f->options, "show", GGUF, "--json");
+    json_t *a = NULL, *b = NULL;
+    assert_int_equal(vt_json_parse(vt_slice_trim(vt_buffer_slice(&packed.out)), &a, NULL), VT_OK);
+    assert_int_equal(vt_json_parse(vt_slice_trim(vt_buffer_slice(&original.out)), &b, NULL), VT_OK);
+    assert_string_equal(json_string_value(json_object_get(a, "digest")),
+                        json_string_value(json_object_get(b, "digest")));
+    json_decref(a);
+    json_decref(b);
+    child_free(&packed);
+    child_free(&original);
+    r = child_vetro(&f->options, "pack", OTHER, "-o", path);
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "--force"));
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", OTHER, "-o", path, "--force");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", path, "-o", "/dev/null");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "packed already"));
+    child_free(&r);
+    r = child_vetro(&f->options, "pull", path);
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "pull the GGUF"));
+    child_free(&r);
+}
+
+/* Start `vetro pack tiny --force` and send it `signal_number` after `us` microseconds. */
+static int signal_packing(const fixture *f, int signal_number, long us)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 1);
+        dup2(null, 2);
+        setenv("VETRO_HOME", f->home, 1);
+        execl(VT_BINARY, VT_BINARY, "pack", "tiny", "--force", (char *)NULL);
+        _exit(127);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+    kill(child, signal_number);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void test_killed_or_interrupted_packing_never_leaves_something_wrong(void **state)
+{
+    fixture *f = *state;
+    child_result want = run(f, "tiny");
+    uint32_t random = 5;
+    for (int i = 0; i < 12; i++) {
+        random = random * 1664525u + 1013904223u;
+        if (i % 4 == 0) unlink(f->packed);
+        int status =
+            signal_packing(f, i % 2 ? SIGKILL : SIGINT, 1000 + (long)(random >> 8) % 50000);
+        assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+        child_result r = run(f, "tiny");
+        assert_int_equal(r.code, 0);
+        assert_true(vt_slice_eq(vt_buffer_slice(&r.out), vt_buffer_slice(&want.out)));
+        child_free(&r);
+        if (access(f->packed, F_OK) != 0) continue;
+        r = child_vetro(&f->options, "pack", f->packed, "--verify");
+        assert_int_equal(r.code, 0);
+        child_free(&r);
+    }
+    child_free(&want);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_packed_model_is_listed_used_and_removed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_damaged_packed_form_gives_way_to_the_original_with_a_note, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_model_whose_files_were_touched_is_loaded_from_them,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_verify_finds_a_flipped_bit_in_the_weights, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_killed_or_interrupted_packing_never_leaves_something_wrong, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
