@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "cli/models.h"
+#include "engine/batch.h"
 #include "kernels/limits.h"
 #include "model/work.h"
 
@@ -79,7 +80,8 @@ typedef struct {
 } vt_bench_share;
 
 vt_bench_share vt_bench_share_of(const vt_bench *b, const vt_bench_test *t);
-/* The largest of the three, and its name. */
+/* How near a test comes to what bounds it: reading memory, or computing, where products of bytes
+ * and of floats take turns on the same units. *name is "memory" or "compute". */
 double vt_bench_closest(const vt_bench_share *share, const char **name);
 
 void vt_bench_print(const vt_bench *b);

@@ -18,13 +18,15 @@
 #include "base/file.h"
 #include "base/parse.h"
 
+enum { TOKENS_APART = 61 };
+
 typedef struct {
     vt_bench *b;
     vt_engine *engine;
     int32_t *tokens; /* enough for the deepest test */
     const vt_progress *progress;
     uint32_t depth, n_ctx;
-    vt_session *sessions[1];
+    vt_session *sessions[VT_BATCH_SEQUENCES];
     size_t n_sessions;
 } bench_state;
 
@@ -69,17 +71,9 @@ vt_bench_share vt_bench_share_of(const vt_bench *b, const vt_bench_test *t)
 
 double vt_bench_closest(const vt_bench_share *share, const char **name)
 {
-    double most = share->memory;
-    *name = "memory";
-    if (share->int8 > most) {
-        most = share->int8;
-        *name = "int8";
-    }
-    if (share->f32 > most) {
-        most = share->f32;
-        *name = "f32";
-    }
-    return most;
+    const double compute = share->int8 + share->f32;
+    *name = share->memory > compute ? "memory" : "compute";
+    return share->memory > compute ? share->memory : compute;
 }
 
 /* ---- how busy the machine is otherwise ---- */
@@ -145,6 +139,12 @@ static void free_sessions(bench_state *s)
     while (s->n_sessions > 0) vt_session_free(s->sessions[--s->n_sessions]);
 }
 
+/* Each sequence has tokens of its own: alike ones would all choose the same experts. */
+static const int32_t *tokens_of(const bench_state *s, uint32_t i_sequence)
+{
+    return s->tokens + (size_t)i_sequence * TOKENS_APART;
+}
+
 /* As many sessions as the test needs, each holding `depth` tokens. */
 static vt_status prepare(bench_state *s, const vt_bench_test *t, vt_err *err)
 {
@@ -156,20 +156,31 @@ static vt_status prepare(bench_state *s, const vt_bench_test *t, vt_err *err)
         if (st == VT_OK) s->n_sessions++;
     }
     for (uint32_t i = 0; i < t->n_sequences && s->depth > 0 && st == VT_OK; i++)
-        st = vt_session_sync(s->sessions[i], s->tokens, s->depth, s->progress, NULL, err);
+        st = vt_session_sync(s->sessions[i], tokens_of(s, i), s->depth, s->progress, NULL, err);
     return st;
+}
+
+/* Token i of the answer in each of the test's sessions. */
+static vt_status decode(bench_state *s, const vt_bench_test *t, uint32_t i_token,
+                        const vt_progress *progress, vt_err *err)
+{
+    vt_batch_item items[VT_BATCH_SEQUENCES];
+    for (uint32_t i = 0; i < t->n_sequences; i++)
+        items[i] = (vt_batch_item){.session = s->sessions[i],
+                                   .tokens = tokens_of(s, i) + s->depth + i_token,
+                                   .n_tokens = 1};
+    return vt_batch_extend(s->engine, items, t->n_sequences, progress, err);
 }
 
 static vt_status run_once(bench_state *s, const vt_bench_test *t, double *seconds, vt_err *err)
 {
     const vt_progress quiet = {.is_cancelled = s->progress->is_cancelled};
-    const int32_t *next = s->tokens + s->depth;
     vt_status st = prepare(s, t, err);
     double start = vt_clock_seconds();
     if (st == VT_OK && !t->is_answer)
-        st = vt_session_extend(s->sessions[0], next, t->length, &quiet, err);
+        st = vt_session_extend(s->sessions[0], s->tokens + s->depth, t->length, &quiet, err);
     for (uint32_t i = 0; i < t->length && t->is_answer && st == VT_OK; i++)
-        st = vt_session_extend(s->sessions[0], next + i, 1, &quiet, err);
+        st = decode(s, t, i, &quiet, err);
     *seconds = vt_clock_seconds() - start;
     return st;
 }
@@ -295,11 +306,12 @@ static vt_status make_tokens(bench_state *s, vt_err *err)
 {
     const vt_bench_plan *plan = &s->b->plan;
     const uint32_t n_vocab = vt_model_get_info(vt_engine_model(s->engine))->n_vocab;
-    size_t n = (size_t)largest(&plan->prompts) + largest(&plan->answers) + largest(&plan->depths);
+    size_t n = (size_t)largest(&plan->prompts) + largest(&plan->answers) + largest(&plan->depths) +
+               VT_BATCH_SEQUENCES * TOKENS_APART;
     uint32_t random = 12345;
-    s->tokens = vt_calloc(n + 1, sizeof *s->tokens);
+    s->tokens = vt_calloc(n, sizeof *s->tokens);
     if (s->tokens == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
-    for (size_t i = 0; i <= n; i++) {
+    for (size_t i = 0; i < n; i++) {
         random = random * 1664525u + 1013904223u;
         s->tokens[i] = (int32_t)((random >> 8) % n_vocab);
     }

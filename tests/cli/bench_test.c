@@ -6,7 +6,10 @@
 
 #include <cmocka.h>
 
+#include <libxml/parser.h>
+
 #include "../support/child.h"
+#include "base/file.h"
 #include "base/json.h"
 
 #define TINY VT_TEST_DATA "/cli/tiny-chat.gguf"
@@ -60,6 +63,22 @@ static void test_every_length_depth_and_number_of_threads_is_a_test(void **state
     assert_true(strlen(json_string_value(json_object_get(o, "commit"))) > 0);
     assert_true(strlen(json_string_value(json_object_get(o, "isa"))) > 0);
     assert_int_equal(strlen(json_string_value(json_object_get(o, "date"))), 10);
+    json_decref(o);
+    child_free(&r);
+}
+
+static void test_sequences_that_generate_together_count_all_their_tokens(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tg4", "tg4@b8", "tg4@d16", "tg4@b8@d16"};
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "0", "-n", "4", "-d", "0,16", "-b",
+                                 "1,8", "-t", "1", "-r", "3", "--json");
+    json_t *o = json_of(&r);
+    const json_t *tests = json_object_get(o, "tests");
+    assert_int_equal(json_array_size(tests), VT_COUNT(names));
+    for (size_t i = 0; i < VT_COUNT(names); i++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(tests, i), "name")),
+                            names[i]);
     json_decref(o);
     child_free(&r);
 }
@@ -121,6 +140,42 @@ static void test_the_table_names_the_model_and_limits_need_none(void **state)
     child_free(&r);
 }
 
+static void test_the_picture_is_xml_with_a_line_for_every_series(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vetro-bench-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "8", "-n", "4", "-b", "1,4", "-d",
+                                 "0,16", "-t", "1,2", "-r", "2", "--svg", path);
+    if (r.code != 0) fail_msg("%s", r.err.ptr);
+    child_free(&r);
+    vt_buffer svg;
+    vt_buffer_init(&svg, 1 << 20);
+    assert_int_equal(vt_file_read(path, 1 << 20, &svg, NULL), VT_OK);
+    unlink(path);
+    xmlDoc *doc = xmlReadMemory(svg.ptr, (int)svg.len, NULL, "UTF-8", XML_PARSE_NONET);
+    assert_non_null(doc);
+    assert_string_equal((const char *)xmlDocGetRootElement(doc)->name, "svg");
+    xmlFreeDoc(doc);
+    /* 4 panels; pp8 in two of them, tg4 and tg4@b4 in the other two; 2 points each */
+    static const struct {
+        const char *text;
+        size_t n;
+    } parts[] = {{"tokens per second by", 4}, {">pp8</text>", 2}, {">tg4</text>", 2},
+                 {">tg4@b4</text>", 2},       {"<circle ", 12},   {"class=\"limit", 0}};
+    for (size_t i = 0; i < VT_COUNT(parts); i++) {
+        size_t n = 0;
+        for (const char *p = svg.ptr; (p = strstr(p, parts[i].text)) != NULL; p++) n++;
+        if (n != parts[i].n) fail_msg("%zu of %s", n, parts[i].text);
+    }
+    vt_buffer_deinit(&svg);
+    r = child_vetro(&home, "bench", TINY, "--svg", path);
+    expect_usage_error(&r, "--svg draws lines");
+    child_free(&r);
+}
+
 static void test_wrong_lists_and_a_missing_model_are_refused(void **state)
 {
     (void)state;
@@ -129,6 +184,12 @@ static void test_wrong_lists_and_a_missing_model_are_refused(void **state)
     child_free(&r);
     r = child_vetro(&home, "bench", TINY, "-t", "257");
     expect_usage_error(&r, "--threads: \"257\" is not a list of up to 16 numbers to 256");
+    child_free(&r);
+    r = child_vetro(&home, "bench", TINY, "-b", "65");
+    expect_usage_error(&r, "--batch: \"65\" is not a list of up to 16 numbers to 64");
+    child_free(&r);
+    r = child_vetro(&home, "bench", TINY, "-b", "4,0");
+    expect_usage_error(&r, "--batch: 0 sequences");
     child_free(&r);
     r = child_vetro(&home, "bench");
     expect_usage_error(&r, "MODEL is missing");
@@ -151,9 +212,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_length_depth_and_number_of_threads_is_a_test),
+        cmocka_unit_test(test_sequences_that_generate_together_count_all_their_tokens),
         cmocka_unit_test(test_loading_is_measured_in_its_parts),
         cmocka_unit_test(test_with_limits_each_test_has_its_share),
         cmocka_unit_test(test_the_table_names_the_model_and_limits_need_none),
+        cmocka_unit_test(test_the_picture_is_xml_with_a_line_for_every_series),
         cmocka_unit_test(test_wrong_lists_and_a_missing_model_are_refused),
         cmocka_unit_test(test_a_depth_past_the_models_context_is_an_error_with_numbers),
     };
