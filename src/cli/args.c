@@ -286,6 +286,7 @@ int vt_args_parse(const vt_command *command, int argc, char *const *argv, vt_arg
     add_table(args, command->options);
     add_table(args, command->shared);
     add_table(args, command->sampling);
+    add_table(args, command->caching);
     add_table(args, common_options);
     int code = VT_EXIT_OK;
     bool only_operands = false;

@@ -67,6 +67,7 @@ typedef struct {
     const vt_option *options;
     const vt_option *shared;   /* vt_cli_model_options, or NULL */
     const vt_option *sampling; /* vt_cli_sampling_options, or NULL */
+    const vt_option *caching;  /* vt_cli_caching_options (prefixes.h), or NULL */
     int min_operands;
     int max_operands; /* -1: any number */
     int (*run)(const vt_args *args);

@@ -1,6 +1,6 @@
 /* command_ask.c -- `vetro ask`: an answer from documents, with citations that were checked. */
 #include "cli/documents.h"
-#include "cli/models.h"
+#include "cli/prefixes.h"
 
 #include <stdio.h>
 
@@ -362,6 +362,7 @@ const vt_command vt_command_ask = {
                 "vetro ask --model ./model.gguf 'Who is the treasurer?'\n",
     .options = options,
     .shared = vt_cli_model_options,
+    .caching = vt_cli_caching_options,
     .min_operands = 1,
     .max_operands = -1,
     .run = run_ask,

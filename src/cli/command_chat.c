@@ -5,6 +5,7 @@
  * the answer and keeps the chat. What no longer fits is said, with numbers; nothing is dropped. */
 #include "cli/live.h"
 #include "cli/line_input.h"
+#include "cli/prefixes.h"
 #include "cli/turn.h"
 
 #include <errno.h>
@@ -406,6 +407,7 @@ const vt_command vt_command_chat = {
                 "printf 'Hello\\nAnd in Italian?\\n' | vetro chat smollm2-135m --temperature 0\n",
     .options = options,
     .shared = vt_cli_model_options,
+    .caching = vt_cli_caching_options,
     .sampling = vt_cli_sampling_options,
     .max_operands = 1,
     .run = run_chat,

@@ -1,5 +1,6 @@
 /* command_run.c -- `vetro run`: one completion to stdout. */
 #include "cli/live.h"
+#include "cli/prefixes.h"
 #include "cli/turn.h"
 
 #include <stdio.h>
@@ -284,6 +285,7 @@ const vt_command vt_command_run = {
                 "vetro run ./model.gguf \"Hello\" --json --logprobs 5 --seed 1\n",
     .options = options,
     .shared = vt_cli_model_options,
+    .caching = vt_cli_caching_options,
     .sampling = vt_cli_sampling_options,
     .min_operands = 1,
     .max_operands = 2,

@@ -17,6 +17,7 @@
     X(logits) \
     X(perplexity) \
     X(bench) \
+    X(kv) \
     X(index) \
     X(search) \
     X(ask) \

@@ -91,6 +91,7 @@ void vt_cli_print_help(const vt_command *c, FILE *out)
     print_options(out, c->options, &b);
     print_options(out, c->shared, &b);
     print_options(out, c->sampling, &b);
+    print_options(out, c->caching, &b);
     static const vt_option help[] = {{.name = "help", .letter = 'h', .help = "print this help"},
                                      {0}};
     print_options(out, help, &b);
@@ -163,6 +164,7 @@ void vt_cli_print_manual(const vt_command *c, FILE *out)
     print_roff_options(out, c->options, &b);
     print_roff_options(out, c->shared, &b);
     print_roff_options(out, c->sampling, &b);
+    print_roff_options(out, c->caching, &b);
     fputs(".SH EXAMPLES\n.nf\n", out);
     print_roff(out, c->examples);
     fputs(".fi\n.SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 refused by a rule, "

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/env.h"
+#include "cli/prefixes.h"
 
 int vt_cli_open_store(vt_store **out)
 {
@@ -84,6 +85,8 @@ int vt_cli_open_header(const char *model, vt_cli_header *out)
 
 void vt_cli_close_model(vt_cli_model *m)
 {
+    /* Prefixes may still have to be written: nobody should wait for an answer meanwhile. */
+    fflush(stdout);
     vt_session_free(m->session);
     vt_engine_close(m->engine);
     vt_store_entry_deinit(&m->entry);
@@ -130,7 +133,9 @@ int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_o
     if (!vt_args_threads(args, &options.n_threads)) return VT_EXIT_USAGE;
     if (vt_args_int(args, "ctx") > 0) session.n_ctx = (uint32_t)vt_args_int(args, "ctx");
     session.kv_type = vt_cli_kv_type(args);
-    int code = vt_cli_find_model(model, false, &m.entry);
+    const bool keeps = vt_args_command(args)->caching != NULL;
+    int code = keeps ? vt_cli_check_prefixes(args) : VT_EXIT_OK;
+    if (code == VT_EXIT_OK) code = vt_cli_find_model(model, false, &m.entry);
     if (code != VT_EXIT_OK) return code;
     vt_cli_progress bar;
     vt_cli_progress_begin(&bar);
@@ -141,12 +146,11 @@ int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_o
     if (st == VT_OK) st = vt_session_new(m.engine, &session, &m.session, &err);
     m.session_options = session;
     m.load_seconds = vt_clock_seconds() - start;
-    if (st == VT_OK) {
-        *out = m;
-        return VT_EXIT_OK;
-    }
-    vt_cli_close_model(&m);
-    return vt_cli_fail(&err, NULL);
+    if (st != VT_OK) code = vt_cli_fail(&err, NULL);
+    else if (keeps) code = vt_cli_keep_prefixes(args, &m);
+    if (code == VT_EXIT_OK) *out = m;
+    else vt_cli_close_model(&m);
+    return code;
 }
 
 json_t *vt_cli_sampling_json(const vt_sampling *s)

@@ -39,7 +39,8 @@ typedef struct {
 /* What --kv-type says. */
 vt_kv_type vt_cli_kv_type(const vt_args *args);
 
-/* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar.
+/* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar; a
+ * command with `caching` options gets an engine that keeps prefixes.
  * The session's n_ctx and n_chunk are taken from `wanted` (may be NULL) where --ctx is not given.
  */
 int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,

@@ -102,6 +102,15 @@ uint32_t vt_kv_code(const vt_kv_memory *kv)
     return kv->view.is_f32 ? VT_KV_CODE_F32 : VT_KV_CODE_F16;
 }
 
+const char *vt_kv_code_name(uint32_t code)
+{
+    switch (code) {
+    case VT_KV_CODE_F16: return "f16";
+    case VT_KV_CODE_F32: return "f32";
+    default: return "unknown";
+    }
+}
+
 size_t vt_kv_tile_bytes(const vt_kv_memory *kv)
 {
     return (size_t)(2 * kv->head_tile_bytes * kv->n_heads_kv);

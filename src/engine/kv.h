@@ -38,6 +38,7 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
 /* The number format, as files on disk name it: fixed for ever. */
 enum { VT_KV_CODE_F16 = 1, VT_KV_CODE_F32 = 2 };
 uint32_t vt_kv_code(const vt_kv_memory *kv);
+const char *vt_kv_code_name(uint32_t code); /* as --kv-type takes it; "unknown" */
 
 /* Bytes of one tile of one layer; the same for all layers. */
 size_t vt_kv_tile_bytes(const vt_kv_memory *kv);

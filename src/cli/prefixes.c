@@ -1,0 +1,130 @@
+/* prefixes.c -- see prefixes.h. */
+#include "cli/prefixes.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/env.h"
+#include "base/parse.h"
+#include "cli/documents.h"
+
+#define STANDARD_SIZE "4G"
+
+const vt_option vt_cli_caching_options[] = {
+    {.name = "kv-store",
+     .argument = "WHERE",
+     .kind = VT_OPTION_CHOICE,
+     .choices = "disk|ram|off",
+     .standard = "disk",
+     .help = "where keys and values of prompts are kept, so that another that begins like one "
+             "starts at once ('vetro kv')"},
+    {.name = "kv-store-size",
+     .argument = "SIZE",
+     .kind = VT_OPTION_TEXT,
+     .standard = STANDARD_SIZE,
+     .help = "most bytes of them on disk, and no more than a tenth of what is free there"},
+    {.name = "explain-cache",
+     .help = "say on standard error what of each prompt was reused, and why not more"},
+    {0},
+};
+
+bool vt_cli_parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    vt_slice s = vt_slice_cstr(text);
+    double value, factor = 1;
+    if (vt_slice_ends(s, VT_S("iB"))) s.len -= 2;
+    else if (vt_slice_ends(s, VT_S("B"))) s.len -= 1;
+    const char unit = s.len > 0 ? s.ptr[s.len - 1] : '\0';
+    const bool is_lower = unit >= 'a' && unit <= 'z';
+    const char *at = unit != '\0' ? strchr(units, is_lower ? unit - 'a' + 'A' : unit) : NULL;
+    if (at != NULL) {
+        for (const char *u = units; u <= at; u++) factor *= 1024;
+        s.len--;
+    }
+    s = vt_slice_trim(s);
+    if (!vt_parse_double(s, &value) || value < 0 || value * factor > 0x1p60) return false;
+    *out = (uint64_t)(value * factor);
+    return true;
+}
+
+uint64_t vt_cli_prefix_standard_size(void)
+{
+    uint64_t size = 0;
+    VT_CHECK(vt_cli_parse_size(STANDARD_SIZE, &size));
+    return size;
+}
+
+int vt_cli_check_prefixes(const vt_args *args)
+{
+    uint64_t size;
+    const char *text = vt_args_text(args, "kv-store-size");
+    if (vt_cli_parse_size(text, &size)) return VT_EXIT_OK;
+    return vt_cli_usage(args, "--kv-store-size: '%.40s' is no size like 4G or 500M", text);
+}
+
+int vt_cli_prefix_dir(char **out)
+{
+    vt_err err = {0};
+    char *data = NULL;
+    vt_buffer path;
+    vt_buffer_init(&path, 65536);
+    vt_status st = vt_env_dir(VT_DIR_DATA, &data, &err);
+    if (st == VT_OK) {
+        vt_buffer_printf(&path, "%s/kv", data);
+        st = vt_buffer_status(&path, "the path of the prefix store", &err);
+    }
+    if (st == VT_OK) *out = vt_buffer_take(&path);
+    if (st == VT_OK && *out == NULL) st = vt_fail(&err, VT_ENOMEM, "out of memory");
+    vt_buffer_deinit(&path);
+    vt_free(data);
+    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+}
+
+/* --explain-cache, after each prompt; ctx is the engine. */
+static void explain(void *ctx, const vt_prefix_report *report)
+{
+    vt_buffer text;
+    vt_buffer_init(&text, 0);
+    vt_prefix_explain(report, vt_engine_tokenizer(ctx), &text);
+    fflush(stdout);
+    if (isatty(STDERR_FILENO) == 1) fputs("\r\033[K", stderr); /* a progress bar may be there */
+    vt_cli_print_safe(stderr, vt_buffer_slice(&text), true);
+    vt_buffer_deinit(&text);
+}
+
+int vt_cli_keep_prefixes(const vt_args *args, const vt_cli_model *m)
+{
+    const char *where = vt_args_text(args, "kv-store");
+    const bool explains = vt_args_flag(args, "explain-cache");
+    vt_err err = {0};
+    char *dir = NULL;
+    if (strcmp(where, "off") == 0) {
+        if (explains) vt_cli_note("cache: off (--kv-store off)");
+        return VT_EXIT_OK;
+    }
+    vt_prefix_options options = {
+        .explains = explains, .on_sync = explains ? explain : NULL, .ctx = m->engine};
+    VT_CHECK(vt_cli_parse_size(vt_args_text(args, "kv-store-size"), &options.disk_bytes));
+    /* Of a file that is not in the store, or was touched, nobody knows which model it is. */
+    const bool is_known = m->entry.digest[0] != '\0' && !m->entry.is_stale;
+    if (strcmp(where, "disk") == 0 && is_known) {
+        const int code = vt_cli_prefix_dir(&dir);
+        if (code != VT_EXIT_OK) return code;
+        options.dir = dir;
+        options.digest = m->entry.digest;
+    } else if (strcmp(where, "disk") == 0 && explains) {
+        vt_cli_note("cache: nothing is kept on disk for a model without a known digest: 'vetro "
+                    "pull %s' makes it known",
+                    m->entry.path);
+    }
+    vt_status st = vt_engine_keep_prefixes(m->engine, &options, &err);
+    if (st == VT_EIO) { /* the directory: say so, and go on with RAM */
+        vt_cli_note("vetro: prompts are not kept on disk: %s", err.msg);
+        options.dir = NULL;
+        st = vt_engine_keep_prefixes(m->engine, &options, &err);
+    }
+    vt_free(dir);
+    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+}
