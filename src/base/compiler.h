@@ -3,14 +3,16 @@
 #ifndef VT_BASE_COMPILER_H
 #define VT_BASE_COMPILER_H
 
-#define VT_MUSTUSE           __attribute__((warn_unused_result))
-#define VT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define VT_LIKELY(x)         __builtin_expect(!!(x), 1)
-#define VT_UNLIKELY(x)       __builtin_expect(!!(x), 0)
-#define VT_NORETURN          __attribute__((noreturn))
-#define VT_INLINE            static inline __attribute__((always_inline))
-#define VT_ALIGNED(n)        __attribute__((aligned(n)))
-#define VT_UNUSED            __attribute__((unused))
+#define VT_MUSTUSE            __attribute__((warn_unused_result))
+#define VT_PRINTF(fmt, args)  __attribute__((format(printf, fmt, args)))
+#define VT_LIKELY(x)          __builtin_expect(!!(x), 1)
+#define VT_UNLIKELY(x)        __builtin_expect(!!(x), 0)
+#define VT_NORETURN           __attribute__((noreturn))
+#define VT_INLINE             static inline __attribute__((always_inline))
+#define VT_ALIGNED(n)         __attribute__((aligned(n)))
+#define VT_UNUSED             __attribute__((unused))
+#define VT_VECTOR(n_bytes)    __attribute__((vector_size(n_bytes)))
+#define VT_SHUFFLE(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
 
 #define VT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

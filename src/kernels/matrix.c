@@ -1,11 +1,14 @@
 /* matrix.c -- packing rows into tiles, and reading one row back. See matrix.h for the layout.
  *
- * Nearly everything is a move of 4-byte units from 16 rows into 64-byte groups; only Q5_0's high
+ * The vectors here are the compiler's own: 16 bytes are what every machine that we run on has, and
+ * moving bytes is exact in any width, so no instruction set needs a version of its own. Nearly
+ * everything is a move of 4-byte units from 16 rows into 64-byte groups; only Q5_0's high
  * bits are regrouped. */
 #include "kernels/matrix.h"
 
 #include <string.h>
 
+#include "base/compiler.h"
 #include "kernels/layout.h"
 #include "kernels/math.h"
 
@@ -17,17 +20,59 @@ size_t vt_tile_bytes(vt_format format, uint32_t n_cols)
     return (bytes + VT_TILE_ALIGN - 1) & ~(size_t)(VT_TILE_ALIGN - 1);
 }
 
-/* n 4-byte units of one row, starting at src, become lane `row` of n groups. */
-static void put_units(uint8_t *groups, uint32_t row, const uint8_t *src, size_t n)
+/* Rows in the file, from the block that is being packed on. */
+typedef struct {
+    const uint8_t *first;
+    size_t bytes; /* of a row: from one to the next */
+    size_t n;     /* 1 to VT_TILE_ROWS */
+} source;
+
+/* Sixteen bytes of one row: four units. */
+typedef uint32_t four_units VT_VECTOR(16);
+
+VT_INLINE four_units load_units(const uint8_t *src)
 {
-    for (size_t i = 0; i < n; i++) memcpy(groups + i * 64 + row * 4, src + i * 4, 4);
+    four_units v;
+    memcpy(&v, src, sizeof v);
+    return v;
 }
 
-static void put_half(uint8_t *halves, uint32_t row, const uint8_t *src)
+/* Four units of each of four rows to four groups; `to` is the first row's lane. */
+VT_INLINE void transpose_4x4(uint8_t *to, const uint8_t *src, size_t row_bytes)
 {
-    memcpy(halves + row * 2, src, 2);
+    four_units r0 = load_units(src), r1 = load_units(src + row_bytes);
+    four_units r2 = load_units(src + 2 * row_bytes), r3 = load_units(src + 3 * row_bytes);
+    four_units low01 = VT_SHUFFLE(r0, r1, 0, 4, 1, 5);
+    four_units high01 = VT_SHUFFLE(r0, r1, 2, 6, 3, 7);
+    four_units low23 = VT_SHUFFLE(r2, r3, 0, 4, 1, 5);
+    four_units high23 = VT_SHUFFLE(r2, r3, 2, 6, 3, 7);
+    four_units out[4] = {VT_SHUFFLE(low01, low23, 0, 1, 4, 5), VT_SHUFFLE(low01, low23, 2, 3, 6, 7),
+                         VT_SHUFFLE(high01, high23, 0, 1, 4, 5),
+                         VT_SHUFFLE(high01, high23, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; i++) memcpy(to + i * 64, &out[i], sizeof out[i]);
 }
 
+/* n_units 4-byte units of every row, starting at src in the first of them: unit i of row r becomes
+ * lane r of group i. Whole tiles, four units at a time, go through registers: it is what loading a
+ * model spends its time on. */
+VT_INLINE void put_units(uint8_t *groups, const source *rows, size_t at, size_t n_units)
+{
+    const uint8_t *src = rows->first + at;
+    size_t i = 0;
+    if (rows->n == VT_TILE_ROWS)
+        for (; i + 4 <= n_units; i += 4)
+            for (size_t r = 0; r < VT_TILE_ROWS; r += 4)
+                transpose_4x4(groups + i * 64 + r * 4, src + r * rows->bytes + i * 4, rows->bytes);
+    for (; i < n_units; i++)
+        for (size_t r = 0; r < rows->n; r++)
+            memcpy(groups + i * 64 + r * 4, src + r * rows->bytes + i * 4, 4);
+}
+
+VT_INLINE void put_halves(uint8_t *halves, const source *rows, size_t at)
+{
+    for (size_t r = 0; r < rows->n; r++)
+        memcpy(halves + r * 2, rows->first + r * rows->bytes + at, 2);
+}
 /* Bit c of `bits` (column c = 4g + k) becomes bit g of byte k. */
 static uint32_t regroup_high_bits(uint32_t bits)
 {
@@ -42,57 +87,63 @@ static uint32_t regroup_high_bits(uint32_t bits)
     return out;
 }
 
-/* One block of one row. q and s point at the block's quants and scales in the tile. */
-static void pack_block(vt_format format, const uint8_t *src, uint32_t row, uint8_t *q, uint8_t *s)
+VT_INLINE void put_high_bits(uint8_t *group, const source *rows, size_t at)
+{
+    for (size_t r = 0; r < rows->n; r++) {
+        uint32_t high;
+        memcpy(&high, rows->first + r * rows->bytes + at, 4);
+        high = regroup_high_bits(high);
+        memcpy(group + r * 4, &high, 4);
+    }
+}
+
+/* One block of all rows. q and s point at the block's quants and scales in the tile. */
+VT_INLINE void pack_block(vt_format format, const source *rows, uint8_t *q, uint8_t *s)
 {
     switch (format) {
-    case VT_FORMAT_F32: memcpy(q + row * 4, src, 4); break;
+    case VT_FORMAT_F32: break; /* not by blocks: vt_tile_pack */
     case VT_FORMAT_F16:
-    case VT_FORMAT_BF16: memcpy(q + row * 2, src, 2); break;
+    case VT_FORMAT_BF16: put_halves(q, rows, 0); break;
     case VT_FORMAT_Q8_0:
-        put_half(s, row, src);
-        put_units(q, row, src + 2, 8);
+        put_halves(s, rows, 0);
+        put_units(q, rows, 2, 8);
         break;
     case VT_FORMAT_Q4_0:
-        put_half(s, row, src);
-        put_units(q, row, src + 2, 4);
+        put_halves(s, rows, 0);
+        put_units(q, rows, 2, 4);
         break;
     case VT_FORMAT_Q4_1:
-        put_half(s, row, src);
-        put_half(s + 32, row, src + 2);
-        put_units(q, row, src + 4, 4);
+        put_halves(s, rows, 0);
+        put_halves(s + 32, rows, 2);
+        put_units(q, rows, 4, 4);
         break;
-    case VT_FORMAT_Q5_0: {
-        uint32_t high;
-        memcpy(&high, src + 2, 4);
-        high = regroup_high_bits(high);
-        put_half(s, row, src);
-        put_units(q, row, src + 6, 4);
-        memcpy(q + 256 + row * 4, &high, 4);
+    case VT_FORMAT_Q5_0:
+        put_halves(s, rows, 0);
+        put_units(q, rows, 6, 4);
+        put_high_bits(q + 256, rows, 2);
         break;
-    }
     case VT_FORMAT_MXFP4:
-        s[row] = src[0];
-        put_units(q, row, src + 1, 4);
+        for (size_t r = 0; r < rows->n; r++) s[r] = rows->first[r * rows->bytes];
+        put_units(q, rows, 1, 4);
         break;
     case VT_FORMAT_Q4_K:
-        put_half(s, row, src);
-        put_half(s + 32, row, src + 2);
-        put_units(s + 64, row, src + 4, 3);
-        put_units(q, row, src + 16, 32);
+        put_halves(s, rows, 0);
+        put_halves(s + 32, rows, 2);
+        put_units(s + 64, rows, 4, 3);
+        put_units(q, rows, 16, 32);
         break;
     case VT_FORMAT_Q5_K:
-        put_half(s, row, src);
-        put_half(s + 32, row, src + 2);
-        put_units(s + 64, row, src + 4, 3);
-        put_units(q + VT_Q4_K_QUANTS, row, src + 16, 8);
-        put_units(q, row, src + 48, 32);
+        put_halves(s, rows, 0);
+        put_halves(s + 32, rows, 2);
+        put_units(s + 64, rows, 4, 3);
+        put_units(q + VT_Q4_K_QUANTS, rows, 16, 8);
+        put_units(q, rows, 48, 32);
         break;
     case VT_FORMAT_Q6_K:
-        put_units(q, row, src, 32);
-        put_units(q + 2048, row, src + 128, 16);
-        put_units(s, row, src + 192, 4);
-        put_half(s + 256, row, src + 208);
+        put_units(q, rows, 0, 32);
+        put_units(q + 2048, rows, 128, 16);
+        put_units(s, rows, 192, 4);
+        put_halves(s + 256, rows, 208);
         break;
     }
 }
@@ -102,18 +153,19 @@ void vt_tile_pack(vt_format format, const uint8_t *rows, uint32_t n_rows, uint32
 {
     const vt_format_info *info = vt_format_by_id((uint32_t)format);
     size_t n_blocks = n_cols / info->block_len;
-    size_t row_bytes = n_blocks * info->block_bytes;
     size_t quants = vt_block_quants(format);
     size_t scales = vt_block_scales(format);
     uint8_t *first_scale = tile + n_blocks * quants;
     size_t used = n_blocks * (quants + scales);
+    source from = {rows, n_blocks * info->block_bytes, n_rows};
     if (n_rows < VT_TILE_ROWS) memset(tile, 0, used);
     memset(tile + used, 0, vt_tile_bytes(format, n_cols) - used);
-    /* Blocks outside, rows inside: the 16 lanes of a 64-byte group are written together. */
-    for (size_t b = 0; b < n_blocks; b++)
-        for (uint32_t r = 0; r < n_rows; r++)
-            pack_block(format, rows + r * row_bytes + b * info->block_bytes, r, tile + b * quants,
-                       first_scale + b * scales);
+    if (format == VT_FORMAT_F32) {
+        put_units(tile, &from, 0, n_cols); /* a column is a unit: the whole tile at once */
+        return;
+    }
+    for (size_t b = 0; b < n_blocks; b++, from.first += info->block_bytes)
+        pack_block(format, &from, tile + b * quants, first_scale + b * scales);
 }
 
 static float half_at(const uint8_t *halves, uint32_t row)

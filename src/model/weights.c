@@ -18,7 +18,8 @@
 enum {
     MAX_BINDINGS = 1 << 16,
     MAX_ROWS = 1 << 26,
-    CHUNK_BYTES = 1 << 20, /* read and packed in one piece, at least one tile */
+    READ_BYTES =
+        256 << 10, /* read and packed in one piece, at least one tile: stays in the cache */
     HUGE_PAGE = 2 << 20,
     POPULATE_BYTES = 16 << 20, /* of a mapping, by one task */
 };
@@ -320,21 +321,32 @@ static bool add_chunk(vt_weights *w, chunk c)
     return true;
 }
 
-/* Cut everything into chunks; *buffer_bytes is the largest. */
+/* How many tiles from the one at `at` on begin in the same huge page. A page is one thread's: two
+ * that touch it first at the same time would both have the kernel clear one. */
+static uint32_t tiles_of_page(uint64_t at, size_t tile_bytes, uint32_t n_left)
+{
+    uint64_t n = (HUGE_PAGE - at % HUGE_PAGE + tile_bytes - 1) / tile_bytes;
+    return n < n_left ? (uint32_t)n : n_left;
+}
+
+/* Cut everything into chunks; *buffer_bytes is what reading one needs at most. */
 static bool plan_chunks(vt_weights *w, size_t *buffer_bytes)
 {
-    *buffer_bytes = CHUNK_BYTES;
+    *buffer_bytes = READ_BYTES;
     for (uint32_t i = 0; i < w->n_bindings; i++) {
         const binding *b = &w->bindings[i];
         size_t tile_source = row_bytes(b) * (b->matrix ? VT_TILE_ROWS : 1);
         if (tile_source > *buffer_bytes) *buffer_bytes = tile_source;
         uint32_t n_tiles = b->matrix ? vt_tiles_of(b->n_rows) : 1;
-        uint32_t step = (uint32_t)(CHUNK_BYTES / tile_source);
-        if (step == 0) step = 1;
+        size_t tile_bytes = (size_t)(b->n_bytes / n_tiles / b->n_stack);
+        uint64_t at = b->at;
         for (uint32_t s = 0; s < b->n_stack; s++)
-            for (uint32_t t = 0; t < n_tiles; t += step)
-                if (!add_chunk(w, (chunk){i, s, t, n_tiles - t < step ? n_tiles - t : step}))
-                    return false;
+            for (uint32_t t = 0; t < n_tiles;) {
+                uint32_t n = tiles_of_page(at, tile_bytes, n_tiles - t);
+                if (!add_chunk(w, (chunk){i, s, t, n})) return false;
+                t += n;
+                at += (uint64_t)n * tile_bytes;
+            }
     }
     return true;
 }
@@ -371,33 +383,51 @@ static void pack_rows(const binding *b, const uint8_t *rows, uint32_t n_rows, ui
                      n_rows - r < VT_TILE_ROWS ? n_rows - r : VT_TILE_ROWS, b->n_cols, tile);
 }
 
-/* Read one chunk through `buffer` into the region; *n_read is its bytes in the file. */
-static vt_status read_chunk(vt_weights *w, const chunk *c, uint8_t *buffer, size_t *n_read,
-                            vt_err *err)
+/* Read n_bytes of the tensor at `offset` of its data into the buffer. */
+static vt_status read_source(const vt_weights *w, const binding *b, uint64_t offset, size_t n_bytes,
+                             uint8_t *buffer, vt_err *err)
 {
-    const binding *b = &w->bindings[c->i_binding];
-    uint32_t first_row = c->first_tile * VT_TILE_ROWS, n_rows = 1;
-    if (b->matrix) {
-        n_rows = c->n_tiles * VT_TILE_ROWS;
-        if (n_rows > b->n_rows - first_row) n_rows = b->n_rows - first_row;
-    }
-    *n_read = row_bytes(b) * n_rows;
-    uint64_t offset =
-        b->tensor->offset + ((uint64_t)c->i_stack * b->n_rows + first_row) * row_bytes(b);
     int fd = vt_gguf_fd(w->gguf, b->tensor->i_file);
-    vt_status st = vt_file_pread(fd, buffer, *n_read, offset, err);
+    vt_status st = vt_file_pread(fd, buffer, n_bytes, b->tensor->offset + offset, err);
     if (st != VT_OK) return vt_fail_wrap(err, st, "tensor %.*s", VT_ARG(b->tensor->name));
-    uint8_t *to = w->region + b->at;
-    if (b->matrix) {
-        uint64_t i_tile = (uint64_t)c->i_stack * vt_tiles_of(b->n_rows) + c->first_tile;
-        pack_rows(b, buffer, n_rows, to + i_tile * vt_tile_bytes(b->format->id, b->n_cols));
-        return VT_OK;
-    }
-    float *vector = (float *)(void *)to;
+    return VT_OK;
+}
+
+static vt_status read_vector(const vt_weights *w, const binding *b, uint8_t *buffer, vt_err *err)
+{
+    vt_status st = read_source(w, b, 0, row_bytes(b), buffer, err);
+    if (st != VT_OK) return st;
+    float *vector = (float *)(void *)(w->region + b->at);
     widen_vector(b, buffer, vector);
     if (!vt_all_below(vector, b->n_cols, INFINITY))
         return vt_fail(err, VT_EINPUT, "tensor %.*s holds a value that is not finite",
                        VT_ARG(b->tensor->name));
+    return VT_OK;
+}
+
+/* Read one chunk, as many tiles at a time as the buffer holds, into the region. */
+static vt_status read_chunk(const vt_weights *w, const chunk *c, uint8_t *buffer, vt_err *err)
+{
+    const binding *b = &w->bindings[c->i_binding];
+    if (b->vector != NULL) return read_vector(w, b, buffer, err);
+    const size_t bytes = row_bytes(b), tile_bytes = vt_tile_bytes(b->format->id, b->n_cols);
+    const uint64_t i_tile = (uint64_t)c->i_stack * vt_tiles_of(b->n_rows) + c->first_tile;
+    const uint32_t end = c->first_tile + c->n_tiles == vt_tiles_of(b->n_rows)
+                             ? b->n_rows
+                             : (c->first_tile + c->n_tiles) * VT_TILE_ROWS;
+    uint8_t *to = w->region + b->at + i_tile * tile_bytes;
+    size_t step = READ_BYTES / (bytes * VT_TILE_ROWS); /* in tiles */
+    if (step == 0) step = 1;
+    for (uint32_t row = c->first_tile * VT_TILE_ROWS; row < end;) {
+        uint32_t n = end - row;
+        if (n > step * VT_TILE_ROWS) n = (uint32_t)step * VT_TILE_ROWS;
+        uint64_t offset = ((uint64_t)c->i_stack * b->n_rows + row) * bytes;
+        vt_status st = read_source(w, b, offset, n * bytes, buffer, err);
+        if (st != VT_OK) return st;
+        pack_rows(b, buffer, n, to);
+        row += n;
+        to += step * tile_bytes;
+    }
     return VT_OK;
 }
 
@@ -407,16 +437,17 @@ static void load_chunk(void *ctx, int i_task, int i_thread)
     if (atomic_load(&job->has_failed)) return;
     vt_weights *w = job->w;
     vt_err *err = &job->error[i_thread];
-    size_t bytes = 0;
-    vt_status st =
-        vt_progress_cancelled(job->progress)
-            ? vt_fail(err, VT_ECANCEL, "loading was cancelled")
-            : read_chunk(w, &w->chunks[i_task], job->buffers + (size_t)i_thread * job->buffer_bytes,
-                         &bytes, err);
+    const chunk *c = &w->chunks[i_task];
+    vt_status st = vt_progress_cancelled(job->progress)
+                       ? vt_fail(err, VT_ECANCEL, "loading was cancelled")
+                       : read_chunk(w, c, job->buffers + (size_t)i_thread * job->buffer_bytes, err);
     if (st != VT_OK) {
         atomic_store(&job->has_failed, true);
         return;
     }
+    const binding *b = &w->bindings[c->i_binding];
+    uint64_t bytes = b->n_bytes; /* of a vector; of tiles below */
+    if (b->matrix != NULL) bytes = vt_tile_bytes(b->format->id, b->n_cols) * (uint64_t)c->n_tiles;
     uint64_t done = atomic_fetch_add(&job->done, bytes) + bytes;
     if (i_thread == 0 && vt_clock_seconds() - job->last_report > 0.1) {
         job->last_report = vt_clock_seconds();
