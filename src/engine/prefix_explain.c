@@ -156,7 +156,7 @@ void vt_prefix_explain(const vt_prefix_report *r, const vt_tokenizer *t, vt_buff
                      "in %.0f ms\n",
                      r->n_session + r->n_ram + r->n_disk, r->n_tokens, r->n_session, r->n_ram,
                      r->n_disk, 1e3 * r->seconds);
-    if (r->n_lost > 0)
+    if (r->n_lost > r->n_ram + r->n_disk)
         vt_buffer_printf(out,
                          "cache: the session had %zu of them, but its sliding window has moved on "
                          "too far to go back there\n",

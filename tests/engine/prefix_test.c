@@ -156,11 +156,76 @@ static void test_random_syncs_give_the_bits_of_cold_starts(void **state)
     }
 }
 
+/* Set back by more than the ring of the window holds. */
+static void test_a_ring_that_has_moved_on_is_refilled_from_the_store(void **state)
+{
+    (void)state;
+    int32_t tokens[PREFIX_MAX];
+    prefix_tokens(tokens, PREFIX_MAX, 3);
+    prefix_model *m = prefix_open("gpt-oss", &(vt_prefix_options){0});
+    vt_session *s = prefix_session(m, 16, VT_KV_F16);
+    prefix_sync(s, tokens, 400);
+    assert_int_equal(prefix_sync(s, tokens, 101), 100);
+    assert_int_equal(m->report.n_lost, 100);
+    assert_int_equal(m->report.n_ram, 100);
+    prefix_expect_cold(m, s, VT_KV_F16);
+    /* back again: the answer's place in the ring was overwritten, the store has it */
+    assert_int_equal(prefix_sync(s, tokens, 400), 399);
+    prefix_expect_cold(m, s, VT_KV_F16);
+    vt_session_free(s);
+    prefix_close(m);
+}
+
+/* What was decoded is in RAM as it becomes whole blocks, and on disk when a prompt goes on from it.
+ */
+static void test_an_answer_is_stored_when_a_prompt_goes_on_from_it(void **state)
+{
+    (void)state;
+    char dir[64];
+    int32_t tokens[PREFIX_MAX];
+    vt_err err = {0};
+    prefix_tokens(tokens, PREFIX_MAX, 4);
+    prefix_make_dir(dir);
+    for (size_t i = 0; i < VT_COUNT(models); i++) {
+        tokens[0] = (int32_t)i;
+        prefix_model *m = prefix_open(models[i], &(vt_prefix_options){.dir = dir});
+        vt_session *s = prefix_session(m, 16, VT_KV_F16);
+        prefix_sync(s, tokens, 150);
+        for (int k = 150; k < 330; k++)
+            prefix_ok(vt_session_extend(s, tokens + k, 1, NULL, &err), &err);
+        assert_true(vt_engine_flush_prefixes(m->engine, 20000));
+        vt_prefix_listing l = prefix_list(dir);
+        size_t n_ours = 0;
+        for (size_t k = 0; k < l.n; k++) n_ours += l.files[k].block.position < 150;
+        assert_int_equal(n_ours, l.n); /* nothing of the answer yet */
+        vt_prefix_listing_deinit(&l);
+        vt_session *t = prefix_session(m, 0, VT_KV_F16);
+        assert_int_equal(prefix_sync(t, tokens, 350), 320); /* of 5 blocks; t has nothing itself */
+        prefix_expect_cold(m, t, VT_KV_F16);
+        assert_int_equal(prefix_sync(s, tokens, 350), 349); /* the next turn: 330 and the store's */
+        assert_int_equal(m->report.n_session, 330);
+        vt_session_free(s);
+        vt_session_free(t);
+        prefix_close(m);
+        m = prefix_open(models[i], &(vt_prefix_options){.dir = dir});
+        s = prefix_session(m, 0, VT_KV_F16);
+        assert_int_equal(prefix_sync(s, tokens, 350), 349);
+        prefix_expect_cold(m, s, VT_KV_F16);
+        vt_session_free(s);
+        prefix_close(m);
+        prefix_remove_dir(dir);
+        mkdir(dir, 0700);
+    }
+    prefix_remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_another_session_of_the_engine_goes_on_from_ram),
         cmocka_unit_test(test_a_new_engine_goes_on_from_disk),
+        cmocka_unit_test(test_a_ring_that_has_moved_on_is_refilled_from_the_store),
+        cmocka_unit_test(test_an_answer_is_stored_when_a_prompt_goes_on_from_it),
         cmocka_unit_test(test_random_syncs_give_the_bits_of_cold_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
