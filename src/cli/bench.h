@@ -57,6 +57,7 @@ typedef struct {
 typedef struct {
     vt_bench_plan plan;
     vt_store_entry model; /* empty when only limits were asked for */
+    bool is_packed;       /* its packed form was opened */
     char format[64];
     const char *isa;
     vt_cpu_features cpu;
@@ -69,7 +70,7 @@ typedef struct {
 } vt_bench;
 
 /* Run the plan. Interrupted or failed, *b still has the tests that were finished. */
-VT_MUSTUSE vt_status vt_bench_run(vt_bench *b, const vt_progress *progress, vt_err *err);
+VT_MUSTUSE vt_status vt_bench_run(vt_bench *b, vt_cli_progress *bar, vt_err *err);
 
 /* The limits for a number of threads; NULL when they were not measured. */
 const vt_limits *vt_bench_limits(const vt_bench *b, int n_threads);

@@ -24,7 +24,8 @@ typedef struct {
     vt_bench *b;
     vt_engine *engine;
     int32_t *tokens; /* enough for the deepest test */
-    const vt_progress *progress;
+    vt_cli_progress *bar;
+    const vt_progress *progress; /* of the bar */
     uint32_t depth, n_ctx;
     vt_session *sessions[VT_BATCH_SEQUENCES];
     size_t n_sessions;
@@ -255,19 +256,18 @@ static void add_run(vt_bench_runs *runs, double seconds)
  * there is one. */
 static vt_status open_engine(bench_state *s, int n_threads, vt_bench_load *load, vt_err *err)
 {
-    const vt_engine_options options = {.path = s->b->model.path,
-                                       .n_threads = n_threads,
-                                       .isa = vt_env_isa(),
-                                       .progress = s->progress};
+    vt_engine_options options = {
+        .n_threads = n_threads, .isa = vt_env_isa(), .progress = s->progress};
     const vt_session_options session_options = {.kv_type = s->b->plan.kv_type};
     vt_session *session = NULL;
     double start = vt_clock_seconds();
-    vt_status st = vt_engine_open(&options, &s->engine, err);
+    vt_status st = vt_cli_open_engine(&options, &s->b->model, s->bar, &s->engine, err);
     double opened = vt_clock_seconds();
     if (st == VT_OK) st = vt_session_new(s->engine, &session_options, &session, err);
     double made = vt_clock_seconds();
     if (st == VT_OK) st = vt_session_extend(session, (const int32_t[]){0}, 1, s->progress, err);
     double end = vt_clock_seconds();
+    s->b->is_packed = st == VT_OK && options.path == s->b->model.packed;
     if (st == VT_OK && load != NULL) {
         add_run(&load->open, opened - start);
         add_run(&load->session, made - opened);
@@ -364,9 +364,9 @@ static uint64_t memory_high_water(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
-vt_status vt_bench_run(vt_bench *b, const vt_progress *progress, vt_err *err)
+vt_status vt_bench_run(vt_bench *b, vt_cli_progress *bar, vt_err *err)
 {
-    bench_state s = {.b = b, .progress = progress};
+    bench_state s = {.b = b, .bar = bar, .progress = &bar->progress};
     const vt_bench_plan *plan = &b->plan;
     double start = vt_clock_seconds(), busy = busy_seconds(), own = own_seconds();
     vt_cpu_detect(&b->cpu);
@@ -381,7 +381,7 @@ vt_status vt_bench_run(vt_bench *b, const vt_progress *progress, vt_err *err)
         st = run_threads(&s, (int)plan->threads.values[i], err);
     vt_free(s.tokens);
     b->memory_high_water = memory_high_water(); /* the limits' own memory is not the model's */
-    if (st == VT_OK && plan->wants_limits) st = measure_limits(b, kernels, progress, err);
+    if (st == VT_OK && plan->wants_limits) st = measure_limits(b, kernels, &bar->progress, err);
     double now = busy_seconds(), elapsed = vt_clock_seconds() - start;
     b->others = busy < 0 || now < 0 ? -1 : (now - busy - (own_seconds() - own)) / elapsed;
     if (b->others > -1 && b->others < 0) b->others = 0; /* ticks are coarse */

@@ -92,7 +92,7 @@ static int measure(const vt_args *args, vt_bench *b)
     vt_cli_progress bar;
     vt_err err = {0};
     vt_cli_progress_begin(&bar);
-    vt_status st = vt_bench_run(b, &bar.progress, &err);
+    vt_status st = vt_bench_run(b, &bar, &err);
     vt_cli_progress_end(&bar);
     int code = VT_EXIT_OK;
     if (st == VT_OK && vt_args_flag(args, "json")) code = vt_bench_print_json(b);

@@ -98,8 +98,7 @@ vt_kv_type vt_cli_kv_type(const vt_args *args)
     return strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
 }
 
-/* The packed form where there is one; else, and when it is damaged, the file it was made from. */
-static vt_status open_engine(vt_engine_options *options, const vt_store_entry *entry,
+vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *entry,
                              vt_cli_progress *bar, vt_engine **out, vt_err *err)
 {
     vt_err why = {0};
@@ -141,7 +140,7 @@ int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_o
     vt_cli_progress_begin(&bar);
     options.progress = &bar.progress;
     double start = vt_clock_seconds();
-    vt_status st = open_engine(&options, &m.entry, &bar, &m.engine, &err);
+    vt_status st = vt_cli_open_engine(&options, &m.entry, &bar, &m.engine, &err);
     vt_cli_progress_end(&bar);
     if (st == VT_OK) st = vt_session_new(m.engine, &session, &m.session, &err);
     m.session_options = session;

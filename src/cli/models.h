@@ -39,6 +39,11 @@ typedef struct {
 /* What --kv-type says. */
 vt_kv_type vt_cli_kv_type(const vt_args *args);
 
+/* Open the model's packed form where there is one; else, and when that is damaged (a note on stderr
+ * says so), the file it was made from. options->path is set to what was opened. */
+VT_MUSTUSE vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *entry,
+                                        vt_cli_progress *bar, vt_engine **out, vt_err *err);
+
 /* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar; a
  * command with `caching` options gets an engine that keeps prefixes.
  * The session's n_ctx and n_chunk are taken from `wanted` (may be NULL) where --ctx is not given.
