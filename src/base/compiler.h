@@ -14,6 +14,9 @@
 #define VT_VECTOR(n_bytes)    __attribute__((vector_size(n_bytes)))
 #define VT_SHUFFLE(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
 
+/* Ask for the cache line at p, to be read soon; any address will do. */
+#define VT_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+
 #define VT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

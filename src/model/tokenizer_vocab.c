@@ -6,17 +6,23 @@
  * are stored as the bytes that they mean. A token that is not in this alphabet (an added one, or
  * padding) means its own UTF-8 bytes, as in the published decoder.
  *
- * Both hash tables are built once, at most half full, and never change. Their keys come from the
- * model file alone, so text from users cannot make them slow. */
+ * Both hash tables are built once, at most two thirds full, and never change. Their keys come from
+ * the model file alone, so text from users cannot make them slow.
+ *
+ * Building them is most of what opening a tokenizer takes: half a million look-ups in tables that
+ * no near cache holds. So it goes by batches: what a batch will touch is asked for first, and
+ * looked at when it has come. */
 #include "model/tokenizer_bpe.h"
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/utf8.h"
 
 enum {
     MAX_TOKENS = 1 << 24,
     MAX_MERGES = 1 << 26,
     ALPHABET_END = 0x144, /* code points of the printable form are below */
+    BATCH = 16,           /* look-ups under way at a time */
 };
 
 /* The byte that a code point of the printable form stands for, or -1. */
@@ -80,7 +86,7 @@ static vt_slice token_bytes(const vt_tokenizer *t, int32_t id)
 static size_t slots_for(size_t n)
 {
     size_t slots = 16;
-    while (slots < 2 * n) slots *= 2;
+    while (slots < n + n / 2) slots *= 2;
     return slots;
 }
 
@@ -105,28 +111,36 @@ static vt_name_slot *name_slot(const vt_tokenizer *t, const vt_names *names, vt_
     }
 }
 
+static void prefetch_name(const vt_names *names, uint32_t hash)
+{
+    VT_PREFETCH(&names->slots[hash & (names->n_slots - 1)]);
+}
+
 int32_t vt__names_find(const vt_tokenizer *t, const vt_names *names, vt_slice name)
 {
     return name_slot(t, names, name, hash_bytes(name))->id;
 }
 
-/* Add token `id`; the id that has the same bytes already, or -1. */
-static int32_t names_add(const vt_tokenizer *t, vt_names *names, int32_t id)
+/* Add token `id` under the hash of its bytes; the id that has the same bytes already, or -1. */
+static int32_t names_add(const vt_tokenizer *t, vt_names *names, int32_t id, uint32_t hash)
 {
     vt_slice name = token_bytes(t, id);
-    uint32_t hash = hash_bytes(name);
     vt_name_slot *slot = name_slot(t, names, name, hash);
     if (slot->id >= 0) return slot->id;
     *slot = (vt_name_slot){.hash = hash, .id = id};
     return -1;
 }
 
-static vt_merge *merge_slot(const vt_tokenizer *t, int32_t left, int32_t right)
+static size_t first_merge_slot(const vt_tokenizer *t, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return mix(key ^ key >> 29) & (t->n_merge_slots - 1);
+}
+
+static vt_merge *merge_slot(const vt_tokenizer *t, int32_t left, int32_t right)
+{
     size_t mask = t->n_merge_slots - 1;
-    size_t i = mix(key ^ key >> 29) & mask;
-    for (;; i = (i + 1) & mask) {
+    for (size_t i = first_merge_slot(t, left, right);; i = (i + 1) & mask) {
         vt_merge *m = &t->merges[i];
         if (m->left < 0 || (m->left == left && m->right == right)) return m;
     }
@@ -177,19 +191,42 @@ static vt_status copy_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, vt
     return VT_OK;
 }
 
-/* Names of tokens to the two tables. Empty ones, which some files have for padding, and those that
- * are neither normal nor added are only ever ids. */
+/* The table that token i belongs to; NULL for those that are only ever ids: empty ones, which some
+ * files have for padding, and those that are neither normal nor added. */
+static vt_names *table_of(vt_tokenizer *t, size_t i)
+{
+    if (token_bytes(t, (int32_t)i).len == 0) return NULL;
+    if (t->types[i] == VT_TOKEN_NORMAL) return &t->text;
+    return is_added(t->types[i]) ? &t->added : NULL;
+}
+
+static vt_status index_batch(vt_tokenizer *t, const vt_tokenizer_source *src, size_t first,
+                             size_t n, vt_err *err)
+{
+    uint32_t hashes[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        const vt_names *names = table_of(t, first + i);
+        hashes[i] = hash_bytes(token_bytes(t, (int32_t)(first + i)));
+        if (names != NULL) prefetch_name(names, hashes[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        vt_names *names = table_of(t, first + i);
+        if (names == NULL) continue;
+        int32_t same = names_add(t, names, (int32_t)(first + i), hashes[i]);
+        if (same >= 0)
+            return vt_fail(err, VT_EINPUT, "tokens %d and %zu are the same: \"%.*s\"", same,
+                           first + i, VT_ARG(vt_slice_take(src->tokens[first + i], 64)));
+    }
+    return VT_OK;
+}
+
+/* Names of tokens to the two tables. */
 static vt_status index_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, vt_err *err)
 {
-    for (size_t i = 0; i < src->n_tokens; i++) {
-        vt_slice token = src->tokens[i];
-        bool is_text = t->types[i] == VT_TOKEN_NORMAL;
-        if (token.len == 0 || (!is_text && !is_added(t->types[i]))) continue;
-        vt_names *names = is_text ? &t->text : &t->added;
-        int32_t same = names_add(t, names, (int32_t)i);
-        if (same >= 0)
-            return vt_fail(err, VT_EINPUT, "tokens %d and %zu are the same: \"%.*s\"", same, i,
-                           VT_ARG(vt_slice_take(token, 64)));
+    for (size_t i = 0; i < src->n_tokens; i += BATCH) {
+        size_t n = src->n_tokens - i < BATCH ? src->n_tokens - i : BATCH;
+        vt_status st = index_batch(t, src, i, n, err);
+        if (st != VT_OK) return st;
     }
     for (int b = 0; b < 256; b++) {
         char byte = (char)b;
@@ -198,37 +235,89 @@ static vt_status index_tokens(vt_tokenizer *t, const vt_tokenizer_source *src, v
     return VT_OK;
 }
 
-/* "left right" to the ids of both and of what they become. */
-static vt_status parse_merge(const vt_tokenizer *t, vt_slice text, size_t i, char *scratch,
-                             vt_merge *out, vt_err *err)
+/* A merge on its way to ids: the two tokens and what they make, as bytes. */
+typedef struct {
+    bool is_pair; /* it was two tokens and a space */
+    vt_slice names[3];
+    uint32_t hashes[3];
+    vt_merge merge;
+} merge_work;
+
+/* "left right" to bytes, in scratch; asks for the slots of the names. */
+static void read_merge(const vt_tokenizer *t, vt_slice text, char *scratch, merge_work *m)
 {
     size_t space = vt_slice_find(text, VT_S(" "));
     vt_slice left = vt_slice_take(text, space);
     vt_slice right = vt_slice_skip(text, space + 1);
     size_t n_left = 0;
     size_t n_right = 0;
-    if (left.len == 0 || right.len == 0 || !to_bytes(left, scratch, &n_left) ||
-        !to_bytes(right, scratch + n_left, &n_right))
+    m->is_pair = left.len > 0 && right.len > 0 && to_bytes(left, scratch, &n_left) &&
+                 to_bytes(right, scratch + n_left, &n_right);
+    if (!m->is_pair) return;
+    m->names[0] = (vt_slice){scratch, n_left};
+    m->names[1] = (vt_slice){scratch + n_left, n_right};
+    m->names[2] = (vt_slice){scratch, n_left + n_right};
+    for (size_t k = 0; k < 3; k++) {
+        m->hashes[k] = hash_bytes(m->names[k]);
+        prefetch_name(&t->text, m->hashes[k]);
+    }
+}
+
+/* The ids of both and of what they become; asks for the merge's slot. */
+static vt_status find_merge(const vt_tokenizer *t, vt_slice text, size_t i, merge_work *m,
+                            vt_err *err)
+{
+    int32_t ids[3];
+    if (!m->is_pair)
         return vt_fail(err, VT_EINPUT, "merge %zu is not two tokens and a space: \"%.*s\"", i,
                        VT_ARG(vt_slice_take(text, 64)));
-    out->left = vt__names_find(t, &t->text, (vt_slice){scratch, n_left});
-    out->right = vt__names_find(t, &t->text, (vt_slice){scratch + n_left, n_right});
-    out->id = vt__names_find(t, &t->text, (vt_slice){scratch, n_left + n_right});
-    out->rank = (int32_t)i;
-    if (out->left < 0 || out->right < 0 || out->id < 0)
-        return vt_fail(err, VT_EINPUT,
-                       "merge %zu names or makes a token that the vocabulary lacks: \"%.*s\"", i,
-                       VT_ARG(vt_slice_take(text, 64)));
+    for (size_t k = 0; k < 3; k++) {
+        ids[k] = name_slot(t, &t->text, m->names[k], m->hashes[k])->id;
+        if (ids[k] < 0)
+            return vt_fail(err, VT_EINPUT,
+                           "merge %zu names or makes a token that the vocabulary lacks: \"%.*s\"",
+                           i, VT_ARG(vt_slice_take(text, 64)));
+    }
+    m->merge = (vt_merge){.left = ids[0], .right = ids[1], .rank = (int32_t)i, .id = ids[2]};
+    VT_PREFETCH(&t->merges[first_merge_slot(t, ids[0], ids[1])]);
     return VT_OK;
+}
+
+static vt_status add_merge(vt_tokenizer *t, vt_slice text, const vt_merge *merge, vt_err *err)
+{
+    vt_merge *slot = merge_slot(t, merge->left, merge->right);
+    if (slot->left >= 0)
+        return vt_fail(err, VT_EINPUT, "merges %d and %d are the same: \"%.*s\"", slot->rank,
+                       merge->rank, VT_ARG(vt_slice_take(text, 64)));
+    *slot = *merge;
+    return VT_OK;
+}
+
+/* Merges first to first + n - 1; scratch has room for BATCH of the longest. */
+static vt_status merge_batch(vt_tokenizer *t, const vt_slice *texts, size_t first, size_t n,
+                             char *scratch, vt_err *err)
+{
+    merge_work work[BATCH];
+    vt_status st = VT_OK;
+    for (size_t i = 0; i < n; i++) {
+        read_merge(t, texts[first + i], scratch, &work[i]);
+        scratch += texts[first + i].len;
+    }
+    for (size_t i = 0; i < n && st == VT_OK; i++)
+        st = find_merge(t, texts[first + i], first + i, &work[i], err);
+    for (size_t i = 0; i < n && st == VT_OK; i++)
+        st = add_merge(t, texts[first + i], &work[i].merge, err);
+    return st;
 }
 
 static vt_status index_merges(vt_tokenizer *t, const vt_tokenizer_source *src, vt_err *err)
 {
     vt_status st = VT_OK;
     size_t longest = 0;
+    size_t room = 0;
     for (size_t i = 0; i < src->n_merges; i++)
         if (src->merges[i].len > longest) longest = src->merges[i].len;
-    char *scratch = vt_alloc(longest);
+    char *scratch = vt_mul_size(longest, BATCH, &room) ? vt_alloc(room) : NULL;
     t->n_merge_slots = slots_for(src->n_merges);
     t->merges = vt_alloc(t->n_merge_slots * sizeof *t->merges);
     if (scratch == NULL || t->merges == NULL) {
@@ -236,17 +325,9 @@ static vt_status index_merges(vt_tokenizer *t, const vt_tokenizer_source *src, v
         goto out;
     }
     memset(t->merges, 0xFF, t->n_merge_slots * sizeof *t->merges);
-    for (size_t i = 0; i < src->n_merges; i++) {
-        vt_merge merge;
-        st = parse_merge(t, src->merges[i], i, scratch, &merge, err);
-        if (st != VT_OK) goto out;
-        vt_merge *slot = merge_slot(t, merge.left, merge.right);
-        if (slot->left >= 0) {
-            st = vt_fail(err, VT_EINPUT, "merges %d and %zu are the same: \"%.*s\"", slot->rank, i,
-                         VT_ARG(vt_slice_take(src->merges[i], 64)));
-            goto out;
-        }
-        *slot = merge;
+    for (size_t i = 0; i < src->n_merges && st == VT_OK; i += BATCH) {
+        size_t n = src->n_merges - i < BATCH ? src->n_merges - i : BATCH;
+        st = merge_batch(t, src->merges, i, n, scratch, err);
     }
 out:
     vt_free(scratch);

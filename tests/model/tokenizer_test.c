@@ -342,6 +342,45 @@ static void test_a_vocabulary_that_contradicts_itself_is_refused(void **state)
     check_refused(&v, "a vocabulary of 0 tokens");
 }
 
+/* Tables are built a batch at a time: what is wrong behind the first one is found as well. */
+static void test_merges_and_names_of_every_batch_are_indexed_and_checked(void **state)
+{
+    (void)state;
+    enum { N = 45 };
+    static small_vocabulary v;
+    static char texts[N][4];
+    const char *list[N + 1] = {NULL};
+    static const char *const none[] = {NULL};
+    for (int i = 0; i < N; i++) {
+        memcpy(texts[i], (char[]){(char)('0' + i), ' ', (char)('1' + i), '\0'}, 4);
+        list[i] = texts[i];
+    }
+    small_init(&v, VT_SPLIT_GPT2, list, none);
+    vt_tokenizer *t = NULL;
+    vt_err err = {0};
+    if (vt__tokenizer_new(&v.source, &t, &err) != VT_OK) fail_msg("%s", err.msg);
+    for (int i = 0; i < N; i++) {
+        int32_t left = vt__names_find(t, &t->text, vt_slice_of(&texts[i][0], 1));
+        int32_t right = vt__names_find(t, &t->text, vt_slice_of(&texts[i][2], 1));
+        const vt_merge *m = vt__merge_find(t, left, right);
+        assert_non_null(m);
+        assert_int_equal(m->rank, i);
+        assert_int_equal(m->id, 256 + i);
+        assert_null(vt__merge_find(t, right, left));
+    }
+    vt_tokenizer_free(t);
+    v.merges[37] = v.merges[3];
+    assert_int_equal(vt__tokenizer_new(&v.source, &t, &err), VT_EINPUT);
+    assert_non_null(strstr(err.msg, "merges 3 and 37 are the same"));
+    v.merges[37] = VT_S("U\x7f V");
+    assert_int_equal(vt__tokenizer_new(&v.source, &t, &err), VT_EINPUT);
+    assert_non_null(strstr(err.msg, "merge 37 is not two tokens"));
+    v.merges[37] = vt_slice_cstr(texts[37]);
+    v.tokens[256 + 40] = v.tokens[256 + 2];
+    assert_int_equal(vt__tokenizer_new(&v.source, &t, &err), VT_EINPUT);
+    assert_non_null(strstr(err.msg, "tokens 258 and 296 are the same"));
+}
+
 static void test_each_failing_allocation_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -384,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_nfc_is_that_of_unicode_9_as_published),
         cmocka_unit_test(test_nfc_of_a_megabyte_of_unordered_marks_is_linear),
         cmocka_unit_test(test_a_vocabulary_that_contradicts_itself_is_refused),
+        cmocka_unit_test(test_merges_and_names_of_every_batch_are_indexed_and_checked),
         cmocka_unit_test(test_each_failing_allocation_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
