@@ -50,6 +50,10 @@ static json_t *test_json(const vt_bench *b, const vt_bench_test *t)
         json_pack("{s:s, s:i, s:f, s:f, s:f, s:I}", "name", t->name, "threads", t->n_threads,
                   "tokens_per_second", vt_bench_median(&t->rates), "min", t->rates.values[0], "max",
                   t->rates.values[t->rates.n - 1], "runs", (json_int_t)t->rates.n);
+    json_object_set_new(o, "work",
+                        json_pack("{s:f, s:f, s:f}", "bytes",
+                                  t->work.weight_bytes + t->work.kv_bytes, "int8_ops",
+                                  t->work.int8_ops, "f32_ops", t->work.f32_ops));
     if (vt_bench_limits(b, t->n_threads) == NULL) return o;
     vt_bench_share share = vt_bench_share_of(b, t);
     json_object_set_new(

@@ -55,6 +55,7 @@ static void test_every_length_depth_and_number_of_threads_is_a_test(void **state
         assert_true(number(t, "min") > 0);
         assert_true(number(t, "min") <= number(t, "tokens_per_second"));
         assert_true(number(t, "tokens_per_second") <= number(t, "max"));
+        assert_true(number(json_object_get(t, "work"), "bytes") > 0);
         assert_null(json_object_get(t, "share")); /* without --limits nobody knows */
     }
     assert_true(number(o, "threads") == 2);
