@@ -44,7 +44,8 @@ static vt_status generate(vt_engine_turn *t, const vt_tokens *prompt, vt_constra
                                  .constraint = constraint != NULL ? &rule : NULL,
                                  .on_token = on_token,
                                  .ctx = f,
-                                 .progress = t->progress};
+                                 .progress = t->progress,
+                                 .speculate = t->speculate};
         st = vt_generate(&o, &result, err);
     }
     vt_sampler_free(sampler);

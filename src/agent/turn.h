@@ -19,7 +19,8 @@ typedef struct {
     vt_sampling sampling;
     uint64_t seed;
     const vt_progress *progress; /* may be NULL */
-    vt_reader_usage usage;       /* added to */
+    vt_speculate speculate;
+    vt_reader_usage usage; /* added to */
 } vt_engine_turn;
 
 vt_turn vt_engine_turn_as_turn(vt_engine_turn *t);

@@ -118,6 +118,12 @@ const vt_option vt_cli_sampling_options[] = {
      .argument = "TEXT",
      .kind = VT_OPTION_LIST,
      .help = "end the answer before TEXT"},
+    {.name = "speculate",
+     .argument = "WHEN",
+     .kind = VT_OPTION_CHOICE,
+     .choices = "auto|off",
+     .standard = "auto",
+     .help = "compute tokens that can be guessed together; same answer, only faster"},
     {0},
 };
 

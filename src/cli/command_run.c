@@ -145,8 +145,9 @@ static json_t *result_json(run_state *r, const vt_generate_result *g)
         json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)g->n_prompt, "completion_tokens",
                   (json_int_t)g->n_generated, "cached_tokens", (json_int_t)g->n_cached);
     json_t *timings =
-        json_pack("{s:f, s:f, s:f}", "load", r->model.load_seconds, "prefill_tps",
-                  vt_generate_prefill_rate(g), "decode_tps", vt_generate_decode_rate(g));
+        json_pack("{s:f, s:f, s:f, s:I, s:I}", "load", r->model.load_seconds, "prefill_tps",
+                  vt_generate_prefill_rate(g), "decode_tps", vt_generate_decode_rate(g), "drafted",
+                  (json_int_t)g->n_drafted, "accepted", (json_int_t)g->n_accepted);
     json_t *out =
         json_pack("{s:o, s:s, s:o, s:o, s:I}", "text", vt_json_string(vt_buffer_slice(&r->text)),
                   "finish_reason", vt_end_text(g->end), "usage", usage, "timings", timings, "seed",

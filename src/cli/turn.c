@@ -53,6 +53,12 @@ static void take_real(const vt_args *args, const char *name, double *value)
     if (vt_args_has(args, name)) *value = vt_args_real(args, name);
 }
 
+vt_speculate vt_cli_speculate(const vt_args *args)
+{
+    bool is_off = strcmp(vt_args_text(args, "speculate"), "off") == 0;
+    return is_off ? VT_SPECULATE_OFF : VT_SPECULATE_AUTO;
+}
+
 int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,
                          vt_cli_sampling *out)
 {
@@ -68,6 +74,7 @@ int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const
     take_real(args, "presence-penalty", &s->presence_penalty);
     if (vt_args_has(args, "top-k")) s->top_k = (uint32_t)vt_args_int(args, "top-k");
     out->n_max = (uint32_t)vt_args_int(args, "max-tokens");
+    out->speculate = vt_cli_speculate(args);
     out->seed = (uint64_t)vt_args_int(args, "seed");
     if (!vt_args_has(args, "seed")) {
         uint64_t random = 0;
@@ -246,6 +253,7 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
         .on_token = on_token,
         .ctx = r,
         .progress = &bar.progress,
+        .speculate = s->speculate,
     };
     st = vt_generate(&o, result, err);
     vt_cli_progress_end(&bar);

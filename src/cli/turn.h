@@ -11,7 +11,7 @@
 #include "engine/generate.h"
 #include "engine/stop.h"
 
-/* What --temperature, ..., --seed, --stop and the model's publisher say. */
+/* What --temperature, ..., --stop, --speculate and the model's publisher say. */
 enum { VT_CLI_MAX_BIAS = 256 };
 
 typedef struct {
@@ -22,7 +22,11 @@ typedef struct {
     vt_slice stops[VT_STOP_MAX];
     size_t n_stops;
     uint32_t n_max;
+    vt_speculate speculate;
 } vt_cli_sampling;
+
+/* --speculate */
+vt_speculate vt_cli_speculate(const vt_args *args);
 
 /* From the shared options over the publisher's values. Without --seed a random one. */
 int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,

@@ -96,6 +96,7 @@ void vt__engine_keep_logits(vt_engine *e)
         if (s->is_running || s->logits == NULL) continue;
         memcpy(s->kept, s->logits, n_bytes);
         s->logits = s->kept;
+        s->n_tried = 0;
     }
     e->n_shown = 0;
 }
@@ -108,10 +109,11 @@ static void begin_part(const vt_part *part, vt_run *run)
         .tokens = part->tokens,
         .n_tokens = part->n_tokens,
         .first_position = s->n_tokens,
-        .n_logits = part->wants_logits ? 1 : 0,
+        .n_logits = part->wants_logits ? 1 + part->n_tried : 0,
     };
     s->is_running = true;
     s->logits = NULL;
+    s->n_tried = 0;
     /* Whatever happens, the pass may have written this far. */
     if (s->n_tokens + part->n_tokens > s->high) s->high = s->n_tokens + part->n_tokens;
 }
@@ -123,6 +125,7 @@ vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
     for (size_t i = 0; i < n_parts; i++) begin_part(&parts[i], &runs[i]);
     vt__engine_keep_logits(e);
     vt_status st = vt_pass_forward(e->pass, runs, n_parts, progress, err);
+    const float *row = e->pass->logits;
     for (size_t i = 0; i < n_parts; i++) {
         const vt_part *part = &parts[i];
         vt_session *s = part->session;
@@ -130,10 +133,13 @@ vt_status vt__engine_forward(vt_engine *e, const vt_part *parts, size_t n_parts,
         if (st != VT_OK) continue;
         /* the caller may have handed back our own list */
         memmove(s->tokens + s->n_tokens, part->tokens, part->n_tokens * sizeof *part->tokens);
-        s->n_tokens += part->n_tokens;
-        if (e->prefixes != NULL) vt__prefix_step(e->prefixes, s, part->n_tokens);
+        const uint32_t n_held = part->n_tokens - part->n_tried;
+        s->n_tokens += n_held;
+        if (e->prefixes != NULL) vt__prefix_step(e->prefixes, s, n_held);
         if (!part->wants_logits) continue;
-        s->logits = e->pass->logits + e->n_shown * vt_pass_logits_stride(e->pass);
+        s->logits = row;
+        s->n_tried = part->n_tried;
+        row += runs[i].n_logits * (size_t)vt_pass_logits_stride(e->pass);
         e->shown[e->n_shown++] = s;
     }
     return st;

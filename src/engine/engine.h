@@ -67,6 +67,18 @@ VT_MUSTUSE vt_status vt_session_extend_all(vt_session *s, const int32_t *tokens,
                                            vt_logits_fn *each, void *ctx,
                                            const vt_progress *progress, vt_err *err);
 
+/* Trying (for speculation): append tokens[0], and compute in the same pass the logits after each of
+ * tokens[1..n), in case they come. The session holds one token more, as after extending it by one;
+ * vt_session_follow appends the next of those tried, if it is this one, at no cost. False: nothing
+ * is changed, the tokens tried are wrong or used up. What was tried is forgotten by the next call
+ * that computes, on any session of the engine. n: at least 1, at most vt_session_can_try, which
+ * looks at the room, at the size of a step and at how far a sliding window may be set back. */
+enum { VT_TRY_MAX = 16 };
+size_t vt_session_can_try(const vt_session *s);
+VT_MUSTUSE vt_status vt_session_try(vt_session *s, const int32_t *tokens, size_t n,
+                                    const vt_progress *progress, vt_err *err);
+bool vt_session_follow(vt_session *s, int32_t token);
+
 size_t vt_session_n_tokens(const vt_session *s);
 const int32_t *vt_session_tokens(const vt_session *s);
 /* float[n_vocab] after the last token; NULL when the session is empty or the last call on it

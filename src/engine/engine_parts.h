@@ -38,6 +38,7 @@ struct vt_session {
     uint32_t high;
     const float *logits; /* after the last token: a row of the pass, or `kept`; NULL: none */
     float *kept;         /* [n_vocab], touched only when another session runs in between */
+    uint32_t n_tried;    /* tokens behind n_tokens whose logits lie behind `logits` */
     bool is_running;     /* in the pass that is being made */
     bool is_in_batch;    /* of vt_batch_extend, as the next one */
     uint32_t batch_from; /* n_tokens when it began */
@@ -48,7 +49,8 @@ typedef struct {
     vt_session *session; /* each at most once */
     const int32_t *tokens;
     uint32_t n_tokens; /* at most the session's n_chunk, and there is room for them */
-    bool wants_logits; /* of the last of them */
+    uint32_t n_tried;  /* of them, the last so many are tried (vt_session_try), not held */
+    bool wants_logits; /* of the last of those that are held, and of those that are tried */
 } vt_part;
 
 /* Set s back to its first n tokens, or, when its window ring has lost what comes before them, to

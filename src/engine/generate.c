@@ -1,5 +1,8 @@
-/* generate.c -- see generate.h. The loop allocates nothing: the sampler, the stop filter and the
- * session have what they need before it begins. */
+/* generate.c -- see generate.h. The loop allocates nothing: the sampler, the stop filter, the
+ * drafter and the session have what they need before it begins.
+ *
+ * Speculation stays out of what is chosen: each token is chosen from the session's logits, which
+ * are the same bits whether they were computed for this token or tried before. */
 #include "engine/generate.h"
 
 #include "base/clock.h"
@@ -12,6 +15,7 @@ typedef struct {
     size_t n_vocab;
     vt_logprob_entry top[VT_LOGPROBS_MAX];
     bool is_done;
+    vt_drafter drafter;
 } generation;
 
 const char *vt_end_text(vt_end end)
@@ -42,6 +46,16 @@ static vt_status prefill(generation *g, vt_err *err)
     g->r.prefill_seconds = vt_clock_seconds() - start;
     g->r.n_prompt = o->n_prompt;
     return st;
+}
+
+static vt_status begin_drafts(generation *g, vt_err *err)
+{
+    const vt_generate_options *o = g->o;
+    size_t n_most = vt_session_n_ctx(o->session);
+    if (o->speculate == VT_SPECULATE_OFF) return VT_OK;
+    if (o->n_max > 0 && o->n_max < n_most - o->n_prompt) n_most = o->n_prompt + o->n_max;
+    return vt_drafter_init(&g->drafter, o->speculate == VT_SPECULATE_ALWAYS, n_most, o->prompt,
+                           o->n_prompt, err);
 }
 
 static vt_status choose(generation *g, int32_t *id, vt_err *err)
@@ -80,6 +94,20 @@ static vt_status hand_out(generation *g, int32_t id, bool is_stop, vt_err *err)
     return o->on_token(o->ctx, &token, &g->is_done, err);
 }
 
+static vt_status go_on(generation *g, int32_t id, vt_err *err)
+{
+    const vt_generate_options *o = g->o;
+    vt_draft_hints hints = {0};
+    if (o->speculate == VT_SPECULATE_OFF)
+        return vt_session_extend(o->session, &id, 1, o->progress, err);
+    if (o->n_max > 0) hints.n_left = o->n_max - g->r.n_generated;
+    if (o->constraint != NULL) {
+        hints.foresee = o->constraint->foresee;
+        hints.ctx = o->constraint->ctx;
+    }
+    return vt_drafter_extend(&g->drafter, o->session, id, &hints, o->progress, err);
+}
+
 /* One token; *is_over when it was the last. */
 static vt_status step(generation *g, bool *is_over, vt_err *err)
 {
@@ -105,7 +133,7 @@ static vt_status step(generation *g, bool *is_over, vt_err *err)
         return VT_OK;
     }
     *is_over = false;
-    return vt_session_extend(o->session, &id, 1, o->progress, err);
+    return go_on(g, id, err);
 }
 
 static vt_status decode(generation *g, vt_err *err)
@@ -128,6 +156,7 @@ vt_status vt_generate(const vt_generate_options *options, vt_generate_result *re
     vt_status st = vt_stop_init(&g.filter, options->stops, options->n_stops, err);
     if (st != VT_OK) return st;
     st = prefill(&g, err);
+    if (st == VT_OK) st = begin_drafts(&g, err);
     if (st == VT_OK) {
         vt_sampler_prompt(options->sampler, options->prompt, options->n_prompt);
         st = decode(&g, err);
@@ -139,6 +168,9 @@ vt_status vt_generate(const vt_generate_options *options, vt_generate_result *re
     if (st == VT_OK) st = hand_out(&g, -1, false, err);
     g.r.i_stop = g.filter.i_stop;
     vt_stop_deinit(&g.filter);
+    g.r.n_drafted = g.drafter.n_drafted;
+    g.r.n_accepted = g.drafter.n_accepted;
+    vt_drafter_deinit(&g.drafter);
     if (st == VT_OK) *result = g.r;
     return st;
 }

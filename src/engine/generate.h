@@ -5,6 +5,9 @@
  * is held back until it is whole characters and cannot be part of a stop string (stop.h), so a
  * token's `text` may belong to tokens before it and is often empty.
  *
+ * Tokens that can be guessed are computed together with the one before them (draft.h), when that is
+ * faster. What comes out (ids, text, log-probabilities, the end) is the same with and without.
+ *
  * Nothing is ever cut silently: a full context ends with VT_END_CONTEXT, and a prompt that does
  * not fit is an error with numbers.
  *
@@ -13,6 +16,7 @@
 #ifndef VT_ENGINE_GENERATE_H
 #define VT_ENGINE_GENERATE_H
 
+#include "engine/draft.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
 
@@ -45,6 +49,8 @@ typedef struct {
     void *ctx;
     vt_status (*allow)(void *ctx, vt_token_mask *mask, bool *is_free, vt_err *err);
     vt_status (*accept)(void *ctx, int32_t id, vt_err *err);
+    /* Ids that must come next, or are likely to, at most n_most; for speculation. May be NULL. */
+    size_t (*foresee)(void *ctx, int32_t *ids, size_t n_most);
 } vt_generate_constraint;
 
 typedef struct {
@@ -64,6 +70,7 @@ typedef struct {
     vt_generate_fn *on_token;                 /* may be NULL */
     void *ctx;
     const vt_progress *progress; /* prefill; and the flag that cancels */
+    vt_speculate speculate;
 } vt_generate_options;
 
 typedef struct {
@@ -72,6 +79,8 @@ typedef struct {
     size_t n_prompt;
     size_t n_cached;    /* of the prompt, already in the session */
     size_t n_generated; /* the stop id included */
+    size_t n_drafted;   /* tokens that were guessed and tried */
+    size_t n_accepted;  /* of them, those that came */
     double prefill_seconds;
     double decode_seconds; /* from the first token to the last */
 } vt_generate_result;

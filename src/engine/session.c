@@ -56,6 +56,7 @@ static void forget_logits(vt_session *s)
 {
     vt_engine *e = s->engine;
     s->logits = NULL;
+    s->n_tried = 0;
     for (size_t i = e->n_shown; i-- > 0;)
         if (e->shown[i] == s) e->shown[i] = e->shown[--e->n_shown];
 }
@@ -185,4 +186,43 @@ vt_status vt_session_sync(vt_session *s, const int32_t *tokens, size_t n,
     vt_status st = vt_session_extend(s, tokens + same, n - same, progress, err);
     if (prefixes != NULL) vt__prefix_synced(prefixes, s);
     return st;
+}
+
+/* ---- trying ---- */
+
+size_t vt_session_can_try(const vt_session *s)
+{
+    size_t n = s->n_ctx - s->n_tokens;
+    if (n > s->n_chunk) n = s->n_chunk;
+    if (n > VT_TRY_MAX) n = VT_TRY_MAX;
+    /* When only the first is followed up, the next token still sees its window. */
+    while (n > 1 && !vt_kv_can_continue(&s->kv, s->engine->model, s->n_tokens + 1,
+                                        s->n_tokens + (uint32_t)n))
+        n--;
+    return n;
+}
+
+vt_status vt_session_try(vt_session *s, const int32_t *tokens, size_t n,
+                         const vt_progress *progress, vt_err *err)
+{
+    vt_status st = check_room(s, n, err);
+    if (st != VT_OK) return st;
+    if (n > vt_session_can_try(s))
+        return vt_fail(err, VT_ELIMIT, "%zu tokens to try; %zu can be", n, vt_session_can_try(s));
+    const vt_part part = {.session = s,
+                          .tokens = tokens,
+                          .n_tokens = (uint32_t)n,
+                          .n_tried = (uint32_t)n - 1,
+                          .wants_logits = true};
+    return vt__engine_forward(s->engine, &part, 1, progress, err);
+}
+
+bool vt_session_follow(vt_session *s, int32_t token)
+{
+    if (s->n_tried == 0 || s->tokens[s->n_tokens] != token) return false;
+    s->n_tokens++;
+    s->n_tried--;
+    s->logits += vt_pass_logits_stride(s->engine->pass);
+    if (s->engine->prefixes != NULL) vt__prefix_step(s->engine->prefixes, s, 1);
+    return true;
 }

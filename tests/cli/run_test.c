@@ -80,6 +80,7 @@ static void test_run_json_has_the_fields_of_the_contract(void **state)
     assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "load")));
     assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "prefill_tps")));
     assert_true(json_is_real(json_object_get(json_object_get(o, "timings"), "decode_tps")));
+    assert_true(integer_at(o, "timings", "accepted") <= integer_at(o, "timings", "drafted"));
     const json_t *logprobs = json_object_get(o, "logprobs");
     assert_int_equal(json_array_size(logprobs), 12);
     for (size_t i = 0; i < 12; i++) {
@@ -92,6 +93,28 @@ static void test_run_json_has_the_fields_of_the_contract(void **state)
         assert_true(json_real_value(json_object_get(token, "logprob")) < 0);
     }
     json_decref(o);
+    child_free(&r);
+}
+
+static void test_guessing_ahead_can_be_switched_off_and_changes_no_answer(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"auto", "off"};
+    json_t *o[2];
+    for (int i = 0; i < 2; i++) {
+        child_result r = child_vetro(NULL, "run", MODEL, "hi hi hi", "-n", "120", "--json",
+                                     "--seed", "5", "--speculate", modes[i]);
+        assert_int_equal(r.code, 0);
+        o[i] = object(&r);
+        child_free(&r);
+    }
+    assert_int_equal(integer_at(o[1], "timings", "drafted"), 0);
+    json_object_del(o[0], "timings");
+    json_object_del(o[1], "timings");
+    assert_true(json_equal(o[0], o[1]));
+    for (int i = 0; i < 2; i++) json_decref(o[i]);
+    child_result r = child_vetro(NULL, "run", MODEL, "hi", "--speculate", "always");
+    assert_int_equal(r.code, 2);
     child_free(&r);
 }
 
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_run_streams_valid_characters_though_the_model_speaks_bytes),
         cmocka_unit_test(test_run_gives_the_same_answer_for_the_same_seed_only),
         cmocka_unit_test(test_run_json_has_the_fields_of_the_contract),
+        cmocka_unit_test(test_guessing_ahead_can_be_switched_off_and_changes_no_answer),
         cmocka_unit_test(test_a_stop_string_over_several_tokens_ends_the_answer_before_it),
         cmocka_unit_test(test_a_full_context_is_said_with_numbers),
         cmocka_unit_test(test_the_prompt_may_come_from_standard_input),

@@ -295,6 +295,81 @@ static void test_a_failed_pass_takes_the_logits_of_its_own_session_only(void **s
     vt_engine_close(e);
 }
 
+/* ---- trying ---- */
+
+/* Guesses of which the first few are right; a walk by them is a walk by single steps. */
+static void random_tries(const char *name, uint32_t n_chunk, vt_kv_type type)
+{
+    enum { MAX = 300 };
+    vt_engine *e = open_tiny(name);
+    vt_session *s = new_session(e, MAX, n_chunk, type), *other = new_session(e, 64, 0, type);
+    const uint32_t n_vocab = e->model->hyper.n_vocab;
+    int32_t truth[MAX + VT_TRY_MAX];
+    size_t n_followed = 0, n_back = 0;
+    vt_err err = {0};
+    for (size_t i = 0; i < VT_COUNT(truth); i++) truth[i] = (int32_t)random_below(n_vocab);
+    extend(s, truth, 5);
+    while (vt_session_n_tokens(s) < MAX) {
+        const size_t at = vt_session_n_tokens(s), most = vt_session_can_try(s);
+        const size_t n = 1 + random_below((uint32_t)most), n_right = 1 + random_below((uint32_t)n);
+        int32_t guess[VT_TRY_MAX];
+        assert_true(most >= 1 && most <= VT_TRY_MAX && at + most <= MAX);
+        memcpy(guess, truth + at, n * sizeof *guess);
+        if (n_right < n) guess[n_right] = (guess[n_right] + 1) % (int32_t)n_vocab;
+        ok(vt_session_try(s, guess, n, NULL, &err), &err);
+        assert_int_equal(vt_session_n_tokens(s), at + 1);
+        const size_t n_here = vt_session_n_tokens(s);
+        const bool is_disturbed = random_below(5) == 0;
+        if (is_disturbed) ok(vt_session_sync(other, truth, 9, NULL, NULL, &err), &err);
+        if (is_disturbed) extend(other, truth, 1 + random_below(3));
+        if (is_disturbed) assert_false(vt_session_follow(s, truth[n_here]));
+        while (vt_session_follow(s, truth[vt_session_n_tokens(s)])) n_followed++;
+        assert_int_equal(vt_session_n_tokens(s), is_disturbed ? at + 1 : at + n_right);
+        assert_false(vt_session_follow(s, truth[vt_session_n_tokens(s)]));
+        if (random_below(4) == 0) expect_as_fresh(s, e, type);
+        if (n_back < 6 && random_below(20) == 0) {
+            const size_t back = 1 + random_below((uint32_t)vt_session_n_tokens(s));
+            ok(vt_session_sync(s, truth, back, NULL, NULL, &err), &err);
+            assert_false(vt_session_follow(s, truth[back]));
+            n_back++;
+        }
+    }
+    expect_as_fresh(s, e, type);
+    assert_true(n_chunk == 1 || n_followed > 50);
+    assert_int_equal(vt_session_can_try(s), 0);
+    assert_int_equal(vt_session_try(s, truth, 1, NULL, &err), VT_ELIMIT);
+    vt_session_free(s);
+    vt_session_free(other);
+    vt_engine_close(e);
+}
+
+static void test_following_what_was_tried_is_extending_by_one(void **state)
+{
+    (void)state;
+    random_tries("llama", 64, VT_KV_F16);
+    random_tries("gpt-oss", 16, VT_KV_F16);
+    random_tries("gpt-oss", 5, VT_KV_F32);
+    random_tries("gpt-oss-mxfp4", 1, VT_KV_F16);
+}
+
+static void test_more_than_can_be_tried_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    vt_engine *e = open_tiny("llama");
+    vt_session *s = new_session(e, 20, 0, VT_KV_F16);
+    const int32_t tokens[VT_TRY_MAX + 1] = {1, 2, 3};
+    vt_err err = {0};
+    extend(s, tokens, 10);
+    assert_int_equal(vt_session_can_try(s), 10);
+    assert_int_equal(vt_session_try(s, tokens, 11, NULL, &err), VT_ELIMIT);
+    assert_int_equal(vt_session_try(s, tokens, 0, NULL, &err), VT_EINPUT);
+    assert_false(vt_session_follow(s, 0));
+    assert_int_equal(vt_session_n_tokens(s), 10);
+    expect_as_fresh(s, e, VT_KV_F16);
+    vt_session_free(s);
+    vt_engine_close(e);
+}
+
 /* ---- interruptions ---- */
 
 typedef struct {
@@ -522,6 +597,8 @@ int main(void)
         cmocka_unit_test(test_token_ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(test_logits_stay_while_other_sessions_run_come_and_go),
         cmocka_unit_test(test_a_failed_pass_takes_the_logits_of_its_own_session_only),
+        cmocka_unit_test(test_following_what_was_tried_is_extending_by_one),
+        cmocka_unit_test(test_more_than_can_be_tried_is_refused_and_changes_nothing),
         cmocka_unit_test(test_a_cancelled_prefill_keeps_its_finished_steps_and_goes_on),
         cmocka_unit_test(test_a_reader_of_logits_can_stop_and_sees_each_position_once),
         cmocka_unit_test(test_all_logits_of_a_step_are_those_of_single_tokens),
