@@ -84,6 +84,7 @@ static bool is_root(const vt_block *b)
 /* Parents, leaves, lost blocks, and times handed up from the children. */
 static vt_status link_files(vt_prefix_listing *l, vt_err *err)
 {
+    if (l->n == 0) return VT_OK;
     uint32_t *order = vt_calloc(l->n + 1, sizeof *order);
     if (order == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     qsort(l->files, l->n, sizeof *l->files, by_position);

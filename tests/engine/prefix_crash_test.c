@@ -42,8 +42,9 @@ static int free_prompts(void **state)
     return 0;
 }
 
-/* In a child: no assertion, as it would go on as the test program. 0: every answer was right. */
-static int work(const char *dir, uint64_t budget, uint64_t seed, int n_rounds)
+/* In a child: no assertion, as it would go on as the test program. 0: every answer was right. After
+ * the first one a byte goes to `ready`. */
+static int work(const char *dir, uint64_t budget, uint64_t seed, int n_rounds, int ready)
 {
     vt_engine *e = NULL;
     int code = 0;
@@ -66,18 +67,26 @@ static int work(const char *dir, uint64_t budget, uint64_t seed, int n_rounds)
         if (vt_session_sync(s, prompts[i], N, NULL, NULL, NULL) != VT_OK) code = 6;
         else if (memcmp(vt_session_logits(s), cold[i], n_vocab * sizeof(float)) != 0) code = 7;
         vt_session_free(s);
+        if (round == 0 && write(ready, "", 1) != 1) code = 8;
         if (seed >> 62 == 0) (void)vt_engine_flush_prefixes(e, 10000);
     }
     vt_engine_close(e);
     return code;
 }
 
+/* A child that has begun. */
 static pid_t start(const char *dir, uint64_t budget, uint64_t seed, int n_rounds)
 {
+    int pipes[2];
+    char byte;
     fflush(stdout);
+    assert_int_equal(pipe(pipes), 0);
     const pid_t pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0) _exit(work(dir, budget, seed, n_rounds));
+    if (pid == 0) _exit(work(dir, budget, seed, n_rounds, pipes[1]));
+    close(pipes[1]);
+    (void)!read(pipes[0], &byte, 1); /* or it has ended, which its code tells */
+    close(pipes[0]);
     return pid;
 }
 
@@ -98,7 +107,7 @@ static void test_a_process_killed_at_any_moment_leaves_only_whole_blocks(void **
     for (uint64_t i = 0; i < N_KILLS; i++) {
         x = x * 6364136223846793005u + 1442695040888963407u;
         const pid_t pid = start(dir, 400000, i, 100000); /* a dozen blocks: it collects, too */
-        const struct timespec pause = {0, (long)(5 + (x >> 33) % 60) * 1000000};
+        const struct timespec pause = {0, (long)((x >> 33) % 50) * 1000000};
         nanosleep(&pause, NULL);
         kill(pid, SIGKILL);
         const int code = wait_for(pid);
@@ -122,6 +131,7 @@ static void test_a_process_killed_at_any_moment_leaves_only_whole_blocks(void **
     assert_int_equal(r.n_left, 0);
     vt_prefix_listing l = prefix_list(dir);
     assert_int_equal(l.n + l.n_temporary, 0);
+    vt_prefix_listing_deinit(&l);
     vt_prefix_files_close(f);
     prefix_remove_dir(dir);
 }

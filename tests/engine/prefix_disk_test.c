@@ -1,6 +1,7 @@
 /* prefix_disk_test.c -- the prefix store's directory under everything that can happen to it: bytes
  * changed, files cut, exchanged, forged, removed, budgets, disks that take no more. What is
- * restored is always right, and the report says why it was not more. */
+ * restored is always right, and the report says why it was not more. For TSan, the writer is a
+ * thread (pthread_create). */
 #include "support/prefixes.h"
 
 #include <signal.h>
