@@ -3,7 +3,7 @@
 #include "cli/models.h"
 
 #include <stdio.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "model/network.h"
@@ -37,7 +37,11 @@ static const char *model_name(const packing *p)
 static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES], vt_err *err)
 {
     vt_packed_header there;
-    if (vt_args_flag(p->args, "force") || access(p->path, F_OK) != 0) return VT_OK;
+    struct stat info;
+    if (stat(p->path, &info) != 0) return VT_OK;
+    if (S_ISDIR(info.st_mode))
+        return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
+    if (vt_args_flag(p->args, "force")) return VT_OK;
     if (vt_packed_peek(p->path, &there, NULL) == VT_OK &&
         memcmp(there.source, source, VT_SHA256_BYTES) == 0) {
         p->was_there = true;

@@ -72,27 +72,17 @@ static void describe_tensors(writing *j)
     }
 }
 
-/* The head, with the tensors' places filled in. */
-static vt_status build_head(writing *j, const vt_gguf *gguf, const uint8_t source[VT_SHA256_BYTES],
-                            vt_buffer *head, uint64_t *tiles_at, vt_err *err)
-{
-    vt_slice keys = vt_gguf_entries_bytes(gguf);
-    vt_status st = vt_packed_tiles_at(keys, j->tensors, j->n_tensors, tiles_at, err);
-    if (st != VT_OK) return st;
-    for (size_t i = 0; i < j->n_tensors; i++)
-        j->tensors[i].offset = *tiles_at + vt_weights_part_at(j->w, i).at;
-    return vt_packed_build_head(keys, vt_gguf_n_entries(gguf), j->tensors, j->n_tensors,
-                                j->n_region, source, head, err);
-}
-
-static vt_status check_room(int fd, const char *path, uint64_t n_bytes, vt_err *err)
+/* Take the disk space now, so that it cannot run out later. */
+static vt_status take_room(int fd, uint64_t n_bytes, vt_err *err)
 {
     struct statvfs disk;
-    if (fstatvfs(fd, &disk) != 0) return VT_OK; /* the writes will tell */
-    uint64_t n_free;
-    if (!vt_mul_u64(disk.f_bavail, disk.f_frsize, &n_free) || n_free >= n_bytes) return VT_OK;
-    return vt_fail(err, VT_ELIMIT, "%.200s would take %.2f GiB, and %.2f GiB are free on that disk",
-                   path, (double)n_bytes / 0x1p30, (double)n_free / 0x1p30);
+    uint64_t n_free = UINT64_MAX;
+    if (fstatvfs(fd, &disk) != 0 || !vt_mul_u64(disk.f_bavail, disk.f_frsize, &n_free))
+        n_free = UINT64_MAX; /* the writes will tell */
+    if (n_free >= n_bytes && (fallocate(fd, 0, 0, (off_t)n_bytes) == 0 || errno != ENOSPC))
+        return VT_OK; /* a file system that cannot reserve: the writes will tell */
+    return vt_fail(err, VT_ELIMIT, "it would take %.2f GiB, and %.2f GiB are free on that disk",
+                   (double)n_bytes / 0x1p30, (double)n_free / 0x1p30);
 }
 
 /* The region from the tiles' place on. Each stretch is given to the disk as it is written, and the
@@ -117,21 +107,46 @@ static vt_status write_tiles(writing *j, int fd, uint64_t tiles_at, vt_err *err)
     return VT_OK;
 }
 
-static vt_status write_file(writing *j, const char *path, vt_slice head, uint64_t tiles_at,
-                            vt_err *err)
+static vt_status compute_checksums(writing *j, vt_pool *pool, vt_err *err)
+{
+    vt_pool_run(pool, hash_tensor, j, (int)j->n_tensors);
+    if (is_cancelled(j)) return vt_fail(err, VT_ECANCEL, "stopped");
+    if (atomic_load(&j->has_failed)) return vt_fail(err, VT_ENOMEM, "out of memory");
+    return VT_OK;
+}
+
+/* The head for tiles at `tiles_at`, then the tiles, into fd. */
+static vt_status write_file(writing *j, int fd, const vt_gguf *gguf, uint64_t tiles_at,
+                            const uint8_t source[VT_SHA256_BYTES], vt_err *err)
+{
+    vt_buffer head;
+    vt_buffer_init(&head, MAX_HEAD);
+    for (size_t i = 0; i < j->n_tensors; i++)
+        j->tensors[i].offset = tiles_at + vt_weights_part_at(j->w, i).at;
+    vt_status st = vt_packed_build_head(vt_gguf_entries_bytes(gguf), vt_gguf_n_entries(gguf),
+                                        j->tensors, j->n_tensors, j->n_region, source, &head, err);
+    if (st == VT_OK) st = vt_file_write_all(fd, vt_buffer_slice(&head), err);
+    if (st == VT_OK && lseek(fd, (off_t)tiles_at, SEEK_SET) < 0)
+        st = vt_fail_errno(err, VT_EIO, "cannot write");
+    if (st == VT_OK) st = write_tiles(j, fd, tiles_at, err);
+    vt_buffer_deinit(&head);
+    return st;
+}
+
+/* What can be refused is refused first: the place and the room. */
+static vt_status write_at(writing *j, const char *path, const vt_gguf *gguf, vt_pool *pool,
+                          const uint8_t source[VT_SHA256_BYTES], uint64_t *n_bytes, vt_err *err)
 {
     vt_replacement r;
-    const uint64_t n_bytes = tiles_at + j->n_region;
-    vt_status st = vt_replacement_begin(path, &r, err);
+    uint64_t tiles_at = 0;
+    vt_status st =
+        vt_packed_tiles_at(vt_gguf_entries_bytes(gguf), j->tensors, j->n_tensors, &tiles_at, err);
+    if (st == VT_OK) st = vt_replacement_begin(path, &r, err);
     if (st != VT_OK) return st;
-    st = check_room(r.fd, path, n_bytes, err);
-    if (st == VT_OK && fallocate(r.fd, 0, 0, (off_t)n_bytes) != 0 && errno == ENOSPC)
-        st = vt_fail_errno(err, VT_ELIMIT, "%.200s would take %.2f GiB", path,
-                           (double)n_bytes / 0x1p30);
-    if (st == VT_OK) st = vt_file_write_all(r.fd, head, err);
-    if (st == VT_OK && lseek(r.fd, (off_t)tiles_at, SEEK_SET) < 0)
-        st = vt_fail_errno(err, VT_EIO, "cannot write");
-    if (st == VT_OK) st = write_tiles(j, r.fd, tiles_at, err);
+    *n_bytes = tiles_at + j->n_region;
+    st = take_room(r.fd, *n_bytes, err);
+    if (st == VT_OK) st = compute_checksums(j, pool, err);
+    if (st == VT_OK) st = write_file(j, r.fd, gguf, tiles_at, source, err);
     if (st != VT_OK) {
         vt_replacement_abort(&r);
         return st;
@@ -145,24 +160,16 @@ vt_status vt_packed_write(const char *path, const vt_gguf *gguf, const vt_weight
                           const vt_progress *progress, uint64_t *n_bytes, vt_err *err)
 {
     writing j = {.w = w, .n_tensors = vt_weights_n_parts(w), .progress = progress};
-    vt_status st = VT_OK;
-    uint64_t tiles_at = 0;
-    vt_buffer head;
+    uint64_t n = 0;
     j.region = vt_weights_region(w, &j.n_region);
     if (j.region == NULL || vt_gguf_packed(gguf) != NULL)
         return vt_fail(err, VT_EINPUT, "only a model loaded from a GGUF file can be packed");
-    vt_buffer_init(&head, MAX_HEAD);
     j.tensors = vt_calloc(j.n_tensors, sizeof *j.tensors);
     if (j.tensors == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     describe_tensors(&j);
-    vt_pool_run(pool, hash_tensor, &j, (int)j.n_tensors);
-    if (vt_progress_cancelled(progress)) st = vt_fail(err, VT_ECANCEL, "stopped");
-    else if (atomic_load(&j.has_failed)) st = vt_fail(err, VT_ENOMEM, "out of memory");
-    if (st == VT_OK) st = build_head(&j, gguf, source, &head, &tiles_at, err);
-    if (st == VT_OK) st = write_file(&j, path, vt_buffer_slice(&head), tiles_at, err);
+    vt_status st = write_at(&j, path, gguf, pool, source, &n, err);
     if (st != VT_OK && st != VT_ECANCEL) st = vt_fail_wrap(err, st, "%.150s", path);
-    if (st == VT_OK && n_bytes != NULL) *n_bytes = tiles_at + j.n_region;
-    vt_buffer_deinit(&head);
+    if (st == VT_OK && n_bytes != NULL) *n_bytes = n;
     vt_free(j.tensors);
     return st;
 }

@@ -251,6 +251,10 @@ static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void
     r = child_vetro(&f->options, "pack", OTHER, "-o", path, "--force");
     assert_int_equal(r.code, 0);
     child_free(&r);
+    r = child_vetro(&f->options, "pack", OTHER, "-o", f->home, "--force");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "is a directory"));
+    child_free(&r);
     r = child_vetro(&f->options, "pack", path, "-o", "/dev/null");
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "packed already"));

@@ -349,6 +349,42 @@ static void test_a_packed_file_has_the_keys_and_the_tiles_of_its_source(void **s
     vt_gguf_close(p);
 }
 
+/* The second half of the model's tensors in a file of its own, as converters split large models. */
+static void test_a_split_model_becomes_one_packed_file(void **state)
+{
+    fixture *f = *state;
+    vt_err err = {0};
+    vt_packed *whole = NULL, *joined = NULL;
+    must_pack(f);
+    assert_int_equal(vt_packed_open(f->path, &whole, &err), VT_OK);
+    model_file *first = f->gguf, *second = calloc(1, sizeof *second);
+    assert_non_null(second);
+    unlink(first->path);
+    size_t half = first->n_tensors / 2;
+    second->n_tensors = first->n_tensors - half;
+    memcpy(second->tensors, first->tensors + half, second->n_tensors * sizeof second->tensors[0]);
+    first->n_tensors = half;
+    model_file *parts[2] = {first, second};
+    for (uint32_t i = 0; i < 2; i++) {
+        model_file_set(parts[i], "split.no", i);
+        model_file_set(parts[i], "split.count", 2);
+        snprintf(parts[i]->path, sizeof parts[i]->path, "%s/m-0000%u-of-00002.gguf", f->dir, i + 1);
+        model_file_save(parts[i]);
+    }
+    must_pack(f);
+    if (vt_packed_open(f->path, &joined, &err) != VT_OK) fail_msg("%s", err.msg);
+    assert_int_equal(open_model(f, &err), VT_OK);
+    assert_int_equal(verify(f, &err), VT_OK);
+    assert_int_equal(joined->header.n_tensors, whole->header.n_tensors);
+    for (uint64_t i = 0; i < whole->header.n_tensors; i++) {
+        assert_true(vt_slice_eq(joined->tensors[i].name, whole->tensors[i].name));
+        assert_memory_equal(joined->tensors[i].sha256, whole->tensors[i].sha256, VT_SHA256_BYTES);
+    }
+    vt_packed_close(whole);
+    vt_packed_close(joined);
+    model_file_free(second);
+}
+
 static void test_damage_in_the_head_is_refused_and_damage_in_the_weights_found(void **state)
 {
     fixture *f = *state;
@@ -485,6 +521,8 @@ int main(void)
         cmocka_unit_test(test_parsing_fails_cleanly_at_every_allocation),
         cmocka_unit_test_setup_teardown(test_a_packed_file_has_the_keys_and_the_tiles_of_its_source,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_split_model_becomes_one_packed_file, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(
             test_damage_in_the_head_is_refused_and_damage_in_the_weights_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_that_was_cut_off_is_refused, setup, teardown),
