@@ -115,7 +115,11 @@ static double own_seconds(void)
 
 static double kv_value_bytes(vt_kv_type type)
 {
-    return type == VT_KV_F32 ? 4 : 2;
+    switch (type) {
+    case VT_KV_F16: return 2;
+    case VT_KV_F32: return 4;
+    }
+    return 0;
 }
 
 /* The passes of one run, as the engine makes them. */

@@ -93,9 +93,24 @@ void vt_cli_close_model(vt_cli_model *m)
     *m = (vt_cli_model){0};
 }
 
+static const struct {
+    const char *name;
+    vt_kv_type type;
+} kv_types[] = {{"f16", VT_KV_F16}, {"f32", VT_KV_F32}}; /* VT_CLI_KV_TYPES */
+
 vt_kv_type vt_cli_kv_type(const vt_args *args)
 {
-    return strcmp(vt_args_text(args, "kv-type"), "f32") == 0 ? VT_KV_F32 : VT_KV_F16;
+    const char *name = vt_args_text(args, "kv-type"); /* one of the choices */
+    size_t i = 0;
+    while (i + 1 < VT_COUNT(kv_types) && strcmp(name, kv_types[i].name) != 0) i++;
+    return kv_types[i].type;
+}
+
+const char *vt_cli_kv_name(vt_kv_type type)
+{
+    size_t i = 0;
+    while (i + 1 < VT_COUNT(kv_types) && type != kv_types[i].type) i++;
+    return kv_types[i].name;
 }
 
 vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *entry,

@@ -82,6 +82,14 @@ VNNI256 static uint32_t multiply_int8_vnni256(uint64_t n_rounds)
     return fold(sum);
 }
 
+AVX512 static uint32_t fold512(__m512i a)
+{
+    uint32_t lanes[16], sum = 0;
+    _mm512_storeu_si512(lanes, a);
+    for (int i = 0; i < 16; i++) sum += lanes[i];
+    return sum;
+}
+
 AVX512 static uint32_t read_avx512(const vt_limit_read *r)
 {
     __m512i sums[4] = {0};
@@ -94,7 +102,7 @@ AVX512 static uint32_t read_avx512(const vt_limit_read *r)
             for (int i = 0; i < VT_LIMIT_STEP / 64; i++)
                 sums[i] = _mm512_xor_si512(sums[i], _mm512_load_si512(p + 64 * i));
         }
-    return (uint32_t)_mm512_reduce_add_epi32(
+    return fold512(
         _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3])));
 }
 
@@ -105,7 +113,7 @@ AVX512 static uint32_t multiply_int8_avx512(uint64_t n_rounds)
     for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = _mm512_dpbusd_epi32(sums[c], a, b);
     __m512i sum = sums[0];
     for (int c = 1; c < CHAINS; c++) sum = _mm512_add_epi32(sum, sums[c]);
-    return (uint32_t)_mm512_reduce_add_epi32(sum);
+    return fold512(sum);
 }
 
 AVX512 static uint32_t multiply_f32_avx512(uint64_t n_rounds)
@@ -115,7 +123,7 @@ AVX512 static uint32_t multiply_f32_avx512(uint64_t n_rounds)
     for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = _mm512_fmadd_ps(a, b, sums[c]);
     __m512 sum = sums[0];
     for (int c = 1; c < CHAINS; c++) sum = _mm512_add_ps(sum, sums[c]);
-    return (uint32_t)_mm512_reduce_add_epi32(_mm512_castps_si512(sum));
+    return fold512(_mm512_castps_si512(sum));
 }
 
 const vt_limit_loops *vt_limit_loops_native(const char *name)

@@ -66,25 +66,6 @@ static void test_every_product_of_bytes_is_made(void **state)
         }
 }
 
-static void test_limits_are_measured_with_one_thread_and_with_all(void **state)
-{
-    (void)state;
-    vt_pool *pool = NULL;
-    vt_limits limits = {0};
-    assert_int_equal(vt_pool_new(2, &pool, NULL), VT_OK);
-    assert_int_equal(vt_limits_measure(pool, vt_kernels_scalar(), NULL, &limits, NULL), VT_OK);
-    assert_int_equal(limits.n_threads, 2);
-    assert_string_equal(limits.instructions, "plain C");
-    const vt_limit_rates *rates[] = {&limits.one, &limits.all};
-    for (size_t i = 0; i < 2; i++) {
-        /* No machine is a thousand times slower or faster than this one. */
-        assert_true(rates[i]->memory_bytes > 2e7 && rates[i]->memory_bytes < 2e13);
-        assert_true(rates[i]->int8_ops > 1e7 && rates[i]->int8_ops < 1e14);
-        assert_true(rates[i]->f32_ops > 1e7 && rates[i]->f32_ops < 1e14);
-    }
-    vt_pool_free(pool);
-}
-
 static void test_an_interrupt_ends_the_measuring(void **state)
 {
     (void)state;
@@ -105,7 +86,6 @@ int main(void)
         cmocka_unit_test(test_every_table_has_loops_of_its_own),
         cmocka_unit_test(test_every_byte_is_read),
         cmocka_unit_test(test_every_product_of_bytes_is_made),
-        cmocka_unit_test(test_limits_are_measured_with_one_thread_and_with_all),
         cmocka_unit_test(test_an_interrupt_ends_the_measuring),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
