@@ -33,6 +33,14 @@ int32_t vt_constraint_forced(const vt_constraint *c)
     return a.kind == VT_ALLOW_ONLY && a.n == 1 ? a.ids[0] : -1;
 }
 
+size_t vt_constraint_foresee(vt_constraint *c, int32_t *ids, size_t n_most)
+{
+    if (n_most == 0) return 0;
+    if (c->ops->foresee != NULL) return c->ops->foresee(c, ids, n_most);
+    ids[0] = vt_constraint_forced(c);
+    return ids[0] >= 0 ? 1 : 0;
+}
+
 bool vt_constraint_accept(vt_constraint *c, int32_t id)
 {
     if (!vt_constraint_allows(c, id)) return false;
@@ -70,6 +78,11 @@ static vt_status accept(void *ctx, int32_t id, vt_err *err)
     return vt_fail(err, VT_EINPUT, "token %d breaks the constraint on this turn", id);
 }
 
+static size_t foresee(void *ctx, int32_t *ids, size_t n_most)
+{
+    return vt_constraint_foresee(ctx, ids, n_most);
+}
+
 vt_status vt_constraint_for_generate(vt_constraint *c, size_t n_rows, vt_generate_constraint *out,
                                      vt_err *err)
 {
@@ -78,7 +91,7 @@ vt_status vt_constraint_for_generate(vt_constraint *c, size_t n_rows, vt_generat
     vt_free(c->words);
     c->words = words;
     c->n_rows = n_rows;
-    *out = (vt_generate_constraint){.ctx = c, .allow = allow, .accept = accept};
+    *out = (vt_generate_constraint){.ctx = c, .allow = allow, .accept = accept, .foresee = foresee};
     return VT_OK;
 }
 

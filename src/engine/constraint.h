@@ -31,6 +31,8 @@ typedef struct {
     vt_allowed (*allowed)(const vt_constraint *c);
     void (*accept)(vt_constraint *c, int32_t id); /* id is allowed */
     void (*free)(vt_constraint *c);
+    /* May be NULL: then only an id that is the only one is foreseen. Changes nothing. */
+    size_t (*foresee)(vt_constraint *c, int32_t *ids, size_t n_most);
 } vt_constraint_ops;
 
 struct vt_constraint {
@@ -44,6 +46,10 @@ bool vt_constraint_allows(const vt_constraint *c, int32_t id);
 
 /* The only id that is allowed, or -1. */
 int32_t vt_constraint_forced(const vt_constraint *c);
+
+/* The ids that must come next, as far as this can be told without the model, or are likely to
+ * because the text must: at most n_most; returns how many. For speculation (draft.h). */
+size_t vt_constraint_foresee(vt_constraint *c, int32_t *ids, size_t n_most);
 
 /* False when the id is not allowed; nothing is changed then. */
 bool vt_constraint_accept(vt_constraint *c, int32_t id);

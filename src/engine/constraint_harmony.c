@@ -235,6 +235,24 @@ static vt_allowed allowed(const vt_constraint *c)
     return out;
 }
 
+/* Along the trie while there is one way. */
+static size_t foresee(vt_constraint *c, int32_t *ids, size_t n_most)
+{
+    const automaton *a = (const automaton *)c;
+    size_t n = 0;
+    if (a->content == IN_FINAL && a->final_text != NULL)
+        return vt_constraint_foresee(a->final_text, ids, n_most);
+    if (a->content != NOWHERE) return 0;
+    for (int32_t at = a->at; n < n_most && a->nodes[at].n_ids == 1;) {
+        const int32_t child = a->nodes[at].child;
+        const place leads_to = a->nodes[child].leads_to;
+        ids[n++] = a->nodes[child].id;
+        if (leads_to != NOWHERE && leads_to != TO_HEADER) break;
+        at = leads_to == TO_HEADER ? a->header : child;
+    }
+    return n;
+}
+
 static void accept(vt_constraint *c, int32_t id)
 {
     automaton *a = (automaton *)c;
@@ -272,6 +290,7 @@ static const vt_constraint_ops ops = {
     .allowed = allowed,
     .accept = accept,
     .free = free_automaton,
+    .foresee = foresee,
 };
 
 vt_status vt_constraint_harmony_new(const vt_tokenizer *t, const vt_harmony_options *options,

@@ -8,7 +8,7 @@
 #include "engine/schema.h"
 
 /* Longer tokens than this are never allowed (they are runs of one character). */
-enum { MAX_TOKEN = 128, MAX_STOPS = 8 };
+enum { MAX_TOKEN = 128, MAX_STOPS = 8, MAX_FORESEEN = 64 };
 
 typedef struct {
     vt_slice bytes;
@@ -154,7 +154,7 @@ static void accept(vt_constraint *c, int32_t id)
     find_mask(a);
 }
 
-/* ---- the tokens ---- */
+/* ---- what must come ---- */
 
 static int compare_entries(const void *x, const void *y)
 {
@@ -165,6 +165,62 @@ static int compare_entries(const void *x, const void *y)
     if (a->bytes.len != b->bytes.len) return a->bytes.len < b->bytes.len ? -1 : 1;
     return (a->id > b->id) - (a->id < b->id);
 }
+
+/* The byte that alone leads on from levels[n], to levels[n + 1]; -1 when there is not just one. */
+static int only_byte(automaton *a, size_t n)
+{
+    int found = -1;
+    if (vt_matcher_is_complete(a->matcher, &a->levels[n])) return -1;
+    for (int b = 0; b < 256; b++) {
+        vt_matcher_release(a->matcher, a->marks[n]);
+        if (!vt_matcher_step(a->matcher, &a->levels[n], (uint8_t)b, &a->levels[n + 1])) continue;
+        if (found >= 0) return -1;
+        found = b;
+    }
+    vt_matcher_release(a->matcher, a->marks[n]);
+    if (found < 0) return -1;
+    vt_matcher_step(a->matcher, &a->levels[n], (uint8_t)found, &a->levels[n + 1]);
+    a->marks[n + 1] = vt_matcher_mark(a->matcher);
+    return found;
+}
+
+/* The longest token that the text begins with; NULL when none does. */
+static const entry *longest_token(const token_list *list, vt_slice text)
+{
+    for (size_t len = text.len; len > 0; len--) {
+        const entry want = {.bytes = vt_slice_take(text, len)};
+        size_t low = 0, high = list->n;
+        while (low < high) {
+            const size_t mid = low + (high - low) / 2;
+            if (compare_entries(&list->at[mid], &want) < 0) low = mid + 1;
+            else high = mid;
+        }
+        if (low < list->n && vt_slice_eq(list->at[low].bytes, want.bytes)) return &list->at[low];
+    }
+    return NULL;
+}
+
+/* Names, colons and the like can be written in one way only: most likely by the longest tokens. */
+static size_t foresee(vt_constraint *c, int32_t *ids, size_t n_most)
+{
+    automaton *a = (automaton *)c;
+    char text[MAX_FORESEEN];
+    size_t len = 0, n = 0;
+    if (a->is_over) return 0;
+    a->marks[0] = vt_matcher_mark(a->matcher);
+    for (int b; len < MAX_FORESEEN && (b = only_byte(a, len)) >= 0;) text[len++] = (char)b;
+    vt_matcher_release(a->matcher, a->marks[0]);
+    for (vt_slice rest = {text, len}; rest.len > 0 && n < n_most;) {
+        const entry *e = longest_token(&a->all, rest);
+        if (e == NULL) break;
+        ids[n++] = e->id;
+        rest = vt_slice_skip(rest, e->bytes.len);
+    }
+    if (n == 0 && a->n_ids == 1) ids[n++] = a->ids[0]; /* the end */
+    return n;
+}
+
+/* ---- reading the tokens ---- */
 
 static void find_common(token_list *list)
 {
@@ -262,6 +318,7 @@ static const vt_constraint_ops ops = {
     .allowed = allowed,
     .accept = accept,
     .free = free_automaton,
+    .foresee = foresee,
 };
 
 vt_status vt_constraint_schema_new(const vt_tokenizer *t, const json_t *schema,

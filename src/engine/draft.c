@@ -67,7 +67,7 @@ vt_status vt_drafter_init(vt_drafter *d, bool is_always, size_t n_most, const in
                           size_t n_prompt, vt_err *err)
 {
     /* A match of two tokens is worth little, a long one much, until it is known better. */
-    static const double chances[VT_DRAFT_KINDS] = {0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95};
+    static const double chances[VT_DRAFT_KINDS] = {0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.9};
     *d = (vt_drafter){.is_always = is_always, .cap = n_most, .bits = LEAST_BITS};
     if (n_most > INT32_MAX || n_prompt > n_most)
         return vt_fail(err, VT_ELIMIT, "a sequence of %zu tokens, a prompt of %zu", n_most,
@@ -193,7 +193,8 @@ size_t vt_drafter_propose(vt_drafter *d, const int32_t *foreseen, size_t n_fores
 {
     size_t n = n_most < VT_DRAFT_MAX ? n_most : VT_DRAFT_MAX;
     d->n_tried = d->i_tried = 0;
-    d->is_foreseen = n_foreseen > 0;
+    /* a match that begins the same way knows what follows behind, too */
+    d->is_foreseen = n_foreseen > 0 && !(d->n_match > 0 && d->tokens[d->from] == foreseen[0]);
     if (d->is_foreseen && n > n_foreseen) n = n_foreseen;
     if (!d->is_foreseen && d->n_match == 0) n = 0;
     if (!d->is_always) n = best_length(d, n);

@@ -149,10 +149,16 @@ static void test_what_has_one_way_on_is_forced(void **state)
     assert_true(accepts(&s, "<|end|>"));
     vt_buffer forced;
     vt_buffer_init(&forced, 0);
+    int32_t ahead[16];
+    size_t n_forced = 0, n_ahead = vt_constraint_foresee(s.constraint, ahead, 16);
     for (int32_t id; (id = vt_constraint_forced(s.constraint)) >= 0;) {
         vt_buffer_append(&forced, vt_tokenizer_bytes(s.tokenizer, id));
+        assert_true(n_forced < n_ahead && ahead[n_forced] == id);
         assert_true(vt_constraint_accept(s.constraint, id));
+        n_forced++;
     }
+    assert_int_equal(n_forced, n_ahead);
+    assert_int_equal(vt_constraint_foresee(s.constraint, ahead, 16), 0);
     assert_string_equal(forced.ptr, "<|start|>assistant<|channel|>");
     vt_buffer_deinit(&forced);
     unmake(&s);
@@ -201,6 +207,9 @@ static bool walk(setup *s, uint64_t *seed, vt_tokens *ids)
                     id = control(s, ends[k]);
         while (id < 0 || !vt_constraint_allows(s->constraint, id))
             id = (int32_t)(next_random(seed) % vt_tokenizer_n_vocab(s->tokenizer));
+        int32_t ahead[2] = {-1, -1};
+        if (vt_constraint_foresee(s->constraint, ahead, 1) == 1) assert_int_equal(ahead[0], id);
+        assert_int_equal(ahead[1], -1);
         assert_true(vt_constraint_accept(s->constraint, id));
         assert_int_equal(vt_tokens_push(ids, id, NULL), VT_OK);
     }

@@ -256,18 +256,49 @@ static int32_t choose(const vt_constraint *c, const vt_tokenizer *t, int32_t end
     return a.ids[next_random(seed) % a.n];
 }
 
+/* What is foreseen after `text`; nothing of the constraint changes by asking. Returns the bytes. */
+static void foresee(vt_constraint *c, const vt_tokenizer *t, vt_buffer *out)
+{
+    int32_t ids[8];
+    const vt_allowed before = vt_constraint_allowed(c);
+    vt_buffer list;
+    vt_buffer_init(&list, 0);
+    vt_buffer_append(&list,
+                     vt_slice_of((const char *)(const void *)before.ids, before.n * sizeof *ids));
+    const size_t n = vt_constraint_foresee(c, ids, VT_COUNT(ids));
+    const vt_allowed after = vt_constraint_allowed(c);
+    assert_true(n <= VT_COUNT(ids));
+    assert_int_equal(after.n * sizeof *ids, list.len);
+    if (list.len > 0) assert_memory_equal(after.ids, list.ptr, list.len);
+    if (n > 0) assert_true(vt_constraint_allows(c, ids[0]));
+    if (before.n == 1) assert_true(n > 0);
+    out->len = 0;
+    for (size_t i = 0; i < n; i++) vt_buffer_append(out, vt_tokenizer_bytes(t, ids[i]));
+    vt_buffer_deinit(&list);
+}
+
+static size_t n_foreseen; /* bytes */
+
 static void walk(const char *schema_text, uint64_t seed)
 {
     vt_tokenizer *t = tokenizer();
     json_t *schema = parse(schema_text), *value = NULL;
     vt_constraint *c = NULL;
     vt_err err = {0};
-    vt_buffer text;
+    vt_buffer text, due; /* due: what must come behind the first `at` bytes of text */
+    size_t at = 0;
     int32_t end = vt_tokenizer_control(t, VT_S("<end>"));
     vt_buffer_init(&text, 0);
+    vt_buffer_init(&due, 0);
     if (vt_constraint_schema_new(t, schema, &end, 1, &c, &err) != VT_OK) fail_msg("%s", err.msg);
     for (int n = 0;; n++) {
         assert_true(n < 20000);
+        if (text.len >= at + due.len) {
+            if (due.len > 0) assert_memory_equal(text.ptr + at, due.ptr, due.len);
+            at = text.len;
+            foresee(c, t, &due);
+            n_foreseen += due.len;
+        }
         int32_t id = choose(c, t, end, n > 60, &seed);
         assert_true(vt_constraint_accept(c, id));
         if (id == end) break;
@@ -282,6 +313,7 @@ static void walk(const char *schema_text, uint64_t seed)
     if (!fits(schema, schema, value)) fail_msg("%s does not fit %s", text.ptr, schema_text);
     json_decref(value);
     json_decref(schema);
+    vt_buffer_deinit(&due);
     vt_buffer_deinit(&text);
     vt_constraint_free(c);
     vt_tokenizer_free(t);
@@ -294,6 +326,43 @@ static void test_every_random_walk_ends_in_json_that_fits(void **state)
                                anything, top_number, top_enum, branches};
     for (size_t i = 0; i < VT_COUNT(all); i++)
         for (uint64_t seed = 1; seed <= 20; seed++) walk(all[i], seed * 77 + i);
+    assert_true(n_foreseen > 1000);
+}
+
+static void test_what_can_be_written_in_one_way_only_is_foreseen(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start, *next;
+    } cases[] = {{"", "{"},
+                 {"{\"", "name\":"},
+                 {"{\"na", "me\":"},
+                 {"{\"name\":\"", ""},
+                 {"{\"name\":\"12345678", "\","}, /* full: 8 characters */
+                 {"{\"name\":\"x\",\"t", "ag\":"},
+                 {"{\"name\":\"x\",\"tag\":n", "ull"}};
+    vt_tokenizer *t = tokenizer();
+    json_t *schema = parse(person);
+    int32_t end = vt_tokenizer_control(t, VT_S("<end>"));
+    vt_buffer got;
+    vt_buffer_init(&got, 0);
+    for (size_t k = 0; k < VT_COUNT(cases); k++) {
+        vt_constraint *c = NULL;
+        assert_int_equal(vt_constraint_schema_new(t, schema, &end, 1, &c, NULL), VT_OK);
+        for (const char *p = cases[k].start; *p; p++) {
+            int32_t id = -1;
+            for (int32_t i = 0; i < 256 && id < 0; i++)
+                if (vt_slice_eq(vt_tokenizer_bytes(t, i), vt_slice_of(p, 1))) id = i;
+            assert_true(vt_constraint_accept(c, id));
+        }
+        foresee(c, t, &got);
+        if (!vt_slice_eq(vt_buffer_slice(&got), vt_slice_cstr(cases[k].next)))
+            fail_msg("after %s: '%.*s'", cases[k].start, VT_ARG(vt_buffer_slice(&got)));
+        vt_constraint_free(c);
+    }
+    vt_buffer_deinit(&got);
+    json_decref(schema);
+    vt_tokenizer_free(t);
 }
 
 /* The mask is what the bytes of each token say. */
@@ -468,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_what_fits_is_accepted),
         cmocka_unit_test(test_what_does_not_fit_is_refused_at_once),
         cmocka_unit_test(test_every_random_walk_ends_in_json_that_fits),
+        cmocka_unit_test(test_what_can_be_written_in_one_way_only_is_foreseen),
         cmocka_unit_test(test_the_mask_is_what_the_bytes_of_each_token_say),
         cmocka_unit_test(test_every_keyword_that_is_not_supported_is_refused_by_its_name),
         cmocka_unit_test(test_schemas_that_no_value_fits_or_that_are_none_are_errors),

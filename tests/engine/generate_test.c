@@ -4,6 +4,7 @@
  * few makes some guesses come true and others not. */
 #include "support/reference.h"
 
+#include "engine/constraint_schema.h"
 #include "engine/generate.h"
 
 enum { MOST_TOKENS = 400, MOST_TEXT = 4096, N_TOP = 3 };
@@ -119,10 +120,23 @@ typedef struct {
     uint32_t n_ctx, n_chunk;
     vt_kv_type kv_type;
     bool is_constrained;
+    const char *schema; /* or NULL */
     size_t done_at;
     vt_sampler_options sampler;
     vt_generate_options options; /* the rest */
 } plan;
+
+static vt_constraint *schema_of(vt_engine *e, const char *text, int32_t stop_id)
+{
+    json_t *schema = NULL;
+    vt_constraint *c = NULL;
+    vt_err err = {0};
+    if (vt_json_parse(vt_slice_cstr(text), &schema, &err) != VT_OK ||
+        vt_constraint_schema_new(vt_engine_tokenizer(e), schema, &stop_id, 1, &c, &err) != VT_OK)
+        fail_msg("%s", err.msg);
+    json_decref(schema);
+    return c;
+}
 
 static vt_generate_result run(const plan *p, vt_speculate speculate, record *out)
 {
@@ -135,15 +149,22 @@ static vt_generate_result run(const plan *p, vt_speculate speculate, record *out
     walk w = {.n_vocab = n_vocab, .state = 3};
     const vt_generate_constraint c = {
         .ctx = &w, .allow = allow, .accept = accept, .foresee = foresee};
+    vt_constraint *fitting = NULL;
+    vt_generate_constraint fits = {0};
     memset(out, 0, sizeof *out);
     out->done_at = p->done_at;
+    if (p->schema != NULL) {
+        fitting = schema_of(p->engine, p->schema, p->options.stop_ids[0]);
+        if (vt_constraint_for_generate(fitting, n_vocab, &fits, &err) != VT_OK)
+            fail_msg("%s", err.msg);
+    }
     if (vt_session_new(p->engine, &so, &s, &err) != VT_OK) fail_msg("%s", err.msg);
     if (vt_sampler_new(&p->sampler, n_vocab, &sampler, &err) != VT_OK) fail_msg("%s", err.msg);
     vt_generate_options o = p->options;
     o.engine = p->engine;
     o.session = s;
     o.sampler = sampler;
-    o.constraint = p->is_constrained ? &c : NULL;
+    o.constraint = fitting != NULL ? &fits : p->is_constrained ? &c : NULL;
     o.on_token = keep;
     o.ctx = out;
     o.speculate = speculate;
@@ -153,6 +174,7 @@ static vt_generate_result run(const plan *p, vt_speculate speculate, record *out
     out->n_held = vt_session_n_tokens(s);
     assert_true(out->n_held <= MOST_TOKENS);
     memcpy(out->held, vt_session_tokens(s), out->n_held * sizeof *out->held);
+    vt_constraint_free(fitting);
     vt_sampler_free(sampler);
     vt_session_free(s);
     return result;
@@ -303,6 +325,38 @@ static void test_guessing_changes_nothing_of_text_and_stop_strings(void **state)
     vt_engine_close(e);
 }
 
+static void test_guessing_changes_nothing_of_answers_that_fit_a_schema(void **state)
+{
+    (void)state;
+    const vt_engine_options eo = {.path = VT_TEST_DATA "/cli/tiny-chat.gguf", .n_threads = 2};
+    const int32_t prompt[] = {72, 101, 108, 108, 111}, end = 260;
+    vt_engine *e = NULL;
+    vt_err err = {0};
+    size_t n_whole = 0;
+    if (vt_engine_open(&eo, &e, &err) != VT_OK) fail_msg("%s", err.msg);
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        plan p = {.engine = e,
+                  .n_ctx = 256,
+                  .schema =
+                      "{\"properties\":{\"first\":{\"type\":\"string\",\"maxLength\":9},\"list\":{"
+                      "\"type\":\"array\",\"minItems\":2,\"maxItems\":3,\"items\":{\"properties\":{"
+                      "\"alpha\":{\"type\":\"boolean\"},\"beta\":{\"enum\":[\"one\",\"two\"]}},"
+                      "\"required\":[\"alpha\",\"beta\"]}}},\"required\":[\"first\",\"list\"]}",
+                  .sampler = {.sampling = {.temperature = (double)(seed % 4)}, .seed = seed},
+                  .options = {.tokenizer = vt_engine_tokenizer(e),
+                              .prompt = prompt,
+                              .n_prompt = VT_COUNT(prompt),
+                              .n_max = 200,
+                              .n_logprobs = N_TOP,
+                              .stop_ids = &end,
+                              .n_stop_ids = 1}};
+        n_whole += compare(&p) < 200;
+    }
+    assert_true(n_whole > 3);
+    expect_guesses(500, 300);
+    vt_engine_close(e);
+}
+
 static void test_the_loop_allocates_nothing(void **state)
 {
     (void)state;
@@ -329,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_guessing_changes_nothing_with_a_sliding_window),
         cmocka_unit_test(test_guessing_changes_nothing_of_how_it_ends),
         cmocka_unit_test(test_guessing_changes_nothing_of_text_and_stop_strings),
+        cmocka_unit_test(test_guessing_changes_nothing_of_answers_that_fit_a_schema),
         cmocka_unit_test(test_the_loop_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
