@@ -104,8 +104,8 @@ VT_MUSTUSE vt_status vt_packed_peek(const char *path, vt_packed_header *out, vt_
 VT_MUSTUSE vt_status vt_packed_parse(vt_slice head, uint64_t file_size, vt_packed **out,
                                      vt_err *err);
 
-/* Read every byte of the weights and compare their checksums: VT_ECORRUPT names the first tensor
- * that differs. */
+/* Read every byte of the weights, from the disk where the system allows it, and compare their
+ * checksums: VT_ECORRUPT names a tensor that differs. What is read is cached in huge pages. */
 VT_MUSTUSE vt_status vt_packed_verify(const vt_packed *p, vt_pool *pool,
                                       const vt_progress *progress, vt_err *err);
 
