@@ -1,4 +1,5 @@
-/* limits_x86.c -- loops of AVX2, AVX-VNNI and AVX-512. See limits_loops.h.
+/* limits_x86.c -- loops of AVX2, of 256-bit VNNI in both of its encodings, and of AVX-512. See
+ * limits_loops.h.
  *
  * Enough accumulators are in flight to cover latencies of four to five cycles on two units. The
  * 16-bit sums of the AVX2 loop take eight pairs of products before they are widened, as its kernels
@@ -8,10 +9,12 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "kernels/limits_loops.h"
 
 #define AVX2    __attribute__((target("avx2,fma")))
 #define VNNI256 __attribute__((target("avx2,avxvnni")))
+#define VL256   __attribute__((target("avx2,avx512vl,avx512vnni")))
 #define AVX512  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
 enum { CHAINS = 10, PAIR_CHAINS = 8, PAIR_STEPS = 8 };
@@ -82,6 +85,16 @@ VNNI256 static uint32_t multiply_int8_vnni256(uint64_t n_rounds)
     return fold(sum);
 }
 
+VL256 static uint32_t multiply_int8_vl256(uint64_t n_rounds)
+{
+    __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0};
+    FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */
+    for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = _mm256_dpbusd_epi32(sums[c], a, b);
+    __m256i sum = sums[0];
+    for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);
+    return fold(sum);
+}
+
 AVX512 static uint32_t fold512(__m512i a)
 {
     uint32_t lanes[16], sum = 0;
@@ -144,6 +157,14 @@ const vt_limit_loops *vt_limit_loops_native(const char *name)
         .int8_ops = CHAINS * 64,
         .f32_ops = CHAINS * 16,
     };
+    static const vt_limit_loops vl256 = {
+        .instructions = "avx512vl vnni, 256 bits",
+        .read = read_avx2,
+        .multiply_int8 = multiply_int8_vl256,
+        .multiply_f32 = multiply_f32_avx2,
+        .int8_ops = CHAINS * 64,
+        .f32_ops = CHAINS * 16,
+    };
     static const vt_limit_loops avx512 = {
         .instructions = "avx512 vnni",
         .read = read_avx512,
@@ -153,7 +174,11 @@ const vt_limit_loops *vt_limit_loops_native(const char *name)
         .f32_ops = CHAINS * 32,
     };
     if (strcmp(name, "avx512") == 0) return &avx512;
-    if (strcmp(name, "avx_vnni") == 0) return &vnni256;
+    if (strcmp(name, "avxvnni") == 0) {
+        vt_cpu_features cpu;
+        vt_cpu_detect(&cpu);
+        return cpu.has_avx_vnni ? &vnni256 : &vl256;
+    }
     return strcmp(name, "avx2") == 0 ? &avx2 : NULL;
 }
 
