@@ -70,8 +70,8 @@ typedef struct {
 #define VT_ATTEND_SCRATCH(head_dim) ((size_t)(head_dim) * (2 * VT_KEY_TILE + VT_ATTEND_MAX_ROWS))
 
 typedef struct {
-    const char
-        *name; /* of the instruction set: "scalar", "avx2", "avx512", "neon", "neon_dotprod" */
+    const char *name; /* of the instruction set: "scalar", "avx2", "avxvnni", "avx512", "neon",
+                         "neon_dotprod" */
 
     /* The tile product for a format; never NULL. */
     vt_tile_fn *(*tile)(vt_format format);

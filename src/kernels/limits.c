@@ -126,7 +126,7 @@ static double best_read(vt_pool *pool, read_job *job, int n_blocks)
             job->way = (vt_limit_read){.n_streams = ways[w].n_streams, .ahead = ways[w].ahead};
             double start = vt_clock_seconds();
             vt_pool_run(pool, read_block, job, n_blocks);
-            double rate = (double)n_blocks * (double)BLOCK / (vt_clock_seconds() - start);
+            double rate = (double)n_blocks * BLOCK / (vt_clock_seconds() - start);
             if (rate > best) best = rate;
         }
     return best;

@@ -1,5 +1,4 @@
-/* limits_x86.c -- loops of AVX2, of 256-bit VNNI in both of its encodings, and of AVX-512. See
- * limits_loops.h.
+/* limits_x86.c -- loops of AVX2, AVX-VNNI and AVX-512. See limits_loops.h.
  *
  * Enough accumulators are in flight to cover latencies of four to five cycles on two units. The
  * 16-bit sums of the AVX2 loop take eight pairs of products before they are widened, as its kernels
@@ -14,7 +13,6 @@
 
 #define AVX2    __attribute__((target("avx2,fma")))
 #define VNNI256 __attribute__((target("avx2,avxvnni")))
-#define VL256   __attribute__((target("avx2,avx512vl,avx512vnni")))
 #define AVX512  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
 enum { CHAINS = 10, PAIR_CHAINS = 8, PAIR_STEPS = 8 };
@@ -74,26 +72,19 @@ AVX2 static uint32_t multiply_f32_avx2(uint64_t n_rounds)
     return fold(_mm256_castps_si256(sum));
 }
 
-VNNI256 static uint32_t multiply_int8_vnni256(uint64_t n_rounds)
-{
-    __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0};
-    FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */
-    for (uint64_t i = 0; i < n_rounds; i++)
-        FOR_CHAINS sums[c] = _mm256_dpbusd_avx_epi32(sums[c], a, b);
-    __m256i sum = sums[0];
-    for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);
-    return fold(sum);
-}
-
-VL256 static uint32_t multiply_int8_vl256(uint64_t n_rounds)
-{
-    __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0};
-    FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */
-    for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = _mm256_dpbusd_epi32(sums[c], a, b);
-    __m256i sum = sums[0];
-    for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);
-    return fold(sum);
-}
+/* The same instruction in its two encodings, as avxvnni.c and avxvnni_evex.c have it. */
+#define DEFINE_VNNI256(name, target, dpbusd)                                                \
+    target static uint32_t name(uint64_t n_rounds)                                          \
+    {                                                                                       \
+        __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0};      \
+        FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */                    \
+        for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = dpbusd(sums[c], a, b); \
+        __m256i sum = sums[0];                                                              \
+        for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);              \
+        return fold(sum);                                                                   \
+    }
+DEFINE_VNNI256(multiply_int8_vnni256, VNNI256, _mm256_dpbusd_avx_epi32)
+DEFINE_VNNI256(multiply_int8_vnni256_evex, AVX512, _mm256_dpbusd_epi32)
 
 AVX512 static uint32_t fold512(__m512i a)
 {
@@ -157,10 +148,10 @@ const vt_limit_loops *vt_limit_loops_native(const char *name)
         .int8_ops = CHAINS * 64,
         .f32_ops = CHAINS * 16,
     };
-    static const vt_limit_loops vl256 = {
-        .instructions = "avx512vl vnni, 256 bits",
+    static const vt_limit_loops vnni256_evex = {
+        .instructions = "avx512 vnni, 256 bits",
         .read = read_avx2,
-        .multiply_int8 = multiply_int8_vl256,
+        .multiply_int8 = multiply_int8_vnni256_evex,
         .multiply_f32 = multiply_f32_avx2,
         .int8_ops = CHAINS * 64,
         .f32_ops = CHAINS * 16,
@@ -177,7 +168,7 @@ const vt_limit_loops *vt_limit_loops_native(const char *name)
     if (strcmp(name, "avxvnni") == 0) {
         vt_cpu_features cpu;
         vt_cpu_detect(&cpu);
-        return cpu.has_avx_vnni ? &vnni256 : &vl256;
+        return cpu.has_avx512 ? &vnni256_evex : &vnni256; /* as select.c chooses */
     }
     return strcmp(name, "avx2") == 0 ? &avx2 : NULL;
 }

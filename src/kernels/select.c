@@ -13,6 +13,9 @@ size_t vt_kernels_list(const vt_kernels *out[VT_KERNELS_MOST])
     out[n++] = vt_kernels_scalar();
 #if defined(__x86_64__)
     if (cpu.has_avx2) out[n++] = vt_kernels_avx2();
+    /* With AVX-512 the same 256-bit kernels in its encoding: they have 32 registers. */
+    if (cpu.has_avx512) out[n++] = vt_kernels_avxvnni_evex();
+    else if (cpu.has_avx_vnni) out[n++] = vt_kernels_avxvnni();
     if (cpu.has_avx512) out[n++] = vt_kernels_avx512();
 #elif defined(__aarch64__)
     if (cpu.has_neon) out[n++] = vt_kernels_neon();

@@ -15,6 +15,8 @@ const vt_kernels *vt_kernels_neon_dotprod(void);
 #endif
 #if defined(__x86_64__)
 const vt_kernels *vt_kernels_avx2(void);
+const vt_kernels *vt_kernels_avxvnni(void);
+const vt_kernels *vt_kernels_avxvnni_evex(void);
 const vt_kernels *vt_kernels_avx512(void);
 #endif
 
