@@ -151,14 +151,14 @@ vt_status vt_replacement_begin(const char *path, vt_replacement *r, vt_err *err)
     const char *name;
     vt_replacement own = {.fd = -1};
     own.dirfd = open_directory_of(path, &name, &why);
-    vt_status st = own.dirfd < 0 ? why.code : set_name(&own, name, &why);
-    if (st == VT_OK && !open_nameless(&own)) st = open_named(&own, &why);
-    if (st == VT_OK) {
-        *r = own;
-        return VT_OK;
+    if (own.dirfd < 0) {
+        if (err != NULL) *err = why;
+        return why.code;
     }
-    if (own.dirfd >= 0) close(own.dirfd);
-    if (err != NULL) *err = why;
+    vt_status st = set_name(&own, name, err);
+    if (st == VT_OK && !open_nameless(&own)) st = open_named(&own, err);
+    if (st == VT_OK) *r = own;
+    else close(own.dirfd);
     return st;
 }
 

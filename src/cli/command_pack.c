@@ -36,19 +36,19 @@ static const char *model_name(const packing *p)
  * in the store nothing else can be; elsewhere other things are not touched without --force. */
 static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES], vt_err *err)
 {
-    vt_packed_header there;
+    vt_packed *there = NULL;
     struct stat info;
     if (stat(p->path, &info) != 0) return VT_OK;
     if (S_ISDIR(info.st_mode))
         return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
     if (vt_args_flag(p->args, "force")) return VT_OK;
-    if (vt_packed_peek(p->path, &there, NULL) == VT_OK &&
-        memcmp(there.source, source, VT_SHA256_BYTES) == 0) {
+    if (vt_packed_open(p->path, &there, NULL) == VT_OK &&
+        memcmp(there->header.source, source, VT_SHA256_BYTES) == 0) {
         p->was_there = true;
-        p->n_bytes = there.n_file_bytes;
-        return VT_OK;
+        p->n_bytes = there->header.n_file_bytes;
     }
-    if (p->own_path != NULL) return VT_OK;
+    vt_packed_close(there);
+    if (p->was_there || p->own_path != NULL) return VT_OK;
     return vt_fail(err, VT_EEXIST, "%.200s is there already, and is not this model's packed form",
                    p->path);
 }

@@ -130,8 +130,8 @@ vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *e
     }
     vt_cli_progress_end(bar);
     if (problem != NULL)
-        vt_cli_note("vetro: the packed form is not used: %s\n  'vetro pack --force %s' writes it "
-                    "anew; loading the original",
+        vt_cli_note("vetro: the packed form is not used, the original is: %s\n"
+                    "  'vetro pack %s' puts that right",
                     problem, entry->name);
     options->path = entry->path;
     return vt_engine_open(options, out, err);

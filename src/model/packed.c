@@ -417,12 +417,13 @@ vt_status vt_packed_build_head(vt_slice keys, uint64_t n_keys, const vt_packed_t
 {
     vt_packed_header h;
     uint64_t n_head = 0;
+    static const char gguf[4] = {'G', 'G', 'U', 'F'};
     char part[VT_PACKED_HEADER] = {0};
     vt_status st = plan_head(keys, tensors, n_tensors, &h, &n_head, err);
     if (st != VT_OK) return st;
     size_t start = out->len;
     vt_buffer_append(out, vt_slice_of(part, sizeof part)); /* its place */
-    memcpy(part, "GGUF", 4);
+    memcpy(part, gguf, sizeof gguf);
     store(part + 4, 4, 3);
     store(part + 8, 8, 0);
     store(part + 16, 8, n_keys);

@@ -40,6 +40,9 @@
  * aligned to them; reading weights then costs as few TLB misses as from anonymous memory. The
  * writer writes in such pieces, so that the pages are cached that way from the start.
  *
+ * A file that is written into or cut off while it is mapped changes or ends (SIGBUS) the processes
+ * that run it, as with any mapped program. vetro itself only ever replaces such files by renaming.
+ *
  * Ownership  names and metadata are borrowed from the vt_packed and valid until vt_packed_close.
  * Threads    read-only after open: safe.
  * Failure    VT_ECORRUPT damaged, VT_EUNSUPPORTED of another version, VT_EINPUT not a packed file

@@ -251,6 +251,7 @@ static void read_merge(const vt_tokenizer *t, vt_slice text, char *scratch, merg
     vt_slice right = vt_slice_skip(text, space + 1);
     size_t n_left = 0;
     size_t n_right = 0;
+    *m = (merge_work){0};
     m->is_pair = left.len > 0 && right.len > 0 && to_bytes(left, scratch, &n_left) &&
                  to_bytes(right, scratch + n_left, &n_right);
     if (!m->is_pair) return;
