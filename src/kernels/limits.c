@@ -90,6 +90,13 @@ const vt_limit_loops *vt_limit_loops_for(const vt_kernels *kernels)
 
 /* ---- memory ---- */
 
+/* Whoever measures: these threads. */
+typedef struct {
+    vt_pool *pool;
+    const vt_limit_loops *loops;
+    const vt_progress *progress; /* cancelled: what is measured from then on means nothing */
+} meter;
+
 typedef struct {
     const vt_limit_loops *loops;
     vt_limit_read way; /* start and n_bytes are set by each task */
@@ -114,7 +121,7 @@ static void read_block(void *ctx, int i_task, int i_thread)
     job->seen += job->loops->read(&r);
 }
 
-static double best_read(vt_pool *pool, read_job *job, int n_blocks)
+static double best_read(const meter *m, read_job *job, int n_blocks)
 {
     static const struct {
         int n_streams;
@@ -122,11 +129,11 @@ static double best_read(vt_pool *pool, read_job *job, int n_blocks)
     } ways[] = {{1, 0}, {4, 0}, {1, 4 << 10}, {1, 24 << 10}, {4, 4 << 10}};
     double best = 0;
     for (size_t w = 0; w < VT_COUNT(ways); w++)
-        for (int i = 0; i < REPEATS; i++) {
+        for (int i = 0; i < REPEATS && !vt_progress_cancelled(m->progress); i++) {
             job->way = (vt_limit_read){.n_streams = ways[w].n_streams, .ahead = ways[w].ahead};
             double start = vt_clock_seconds();
-            vt_pool_run(pool, read_block, job, n_blocks);
-            double rate = (double)n_blocks * BLOCK / (vt_clock_seconds() - start);
+            vt_pool_run(m->pool, read_block, job, n_blocks);
+            double rate = (double)n_blocks * (double)BLOCK / (vt_clock_seconds() - start);
             if (rate > best) best = rate;
         }
     return best;
@@ -159,15 +166,15 @@ static size_t bytes_to_read(int n_threads)
     return n > 0 ? n : HUGE_PAGE;
 }
 
-static vt_status measure_memory(vt_pool *one, vt_pool *all, const vt_limit_loops *loops,
-                                vt_limits *out, vt_err *err)
+static vt_status measure_memory(const meter *one, const meter *all, vt_limits *out, vt_err *err)
 {
-    size_t n_bytes = bytes_to_read(vt_pool_n_threads(all));
-    read_job job = {.loops = loops, .memory = vt_alloc_aligned(HUGE_PAGE, n_bytes)};
+    if (vt_progress_cancelled(all->progress)) return VT_OK; /* the caller looks, too */
+    size_t n_bytes = bytes_to_read(out->n_threads);
+    read_job job = {.loops = all->loops, .memory = vt_alloc_aligned(HUGE_PAGE, n_bytes)};
     if (job.memory == NULL) return vt_fail(err, VT_ENOMEM, "no memory to measure its speed with");
     int n_blocks = (int)(n_bytes / BLOCK);
     (void)madvise(job.memory, n_bytes, MADV_HUGEPAGE); /* as weights are */
-    vt_pool_run(all, touch_block, &job, n_blocks);
+    vt_pool_run(all->pool, touch_block, &job, n_blocks);
     out->all.memory_bytes = best_read(all, &job, n_blocks);
     out->one.memory_bytes = all == one ? out->all.memory_bytes : best_read(one, &job, n_blocks);
     vt_free(job.memory);
@@ -190,14 +197,14 @@ static void multiply_task(void *ctx, int i_task, int i_thread)
     job->seen += job->multiply(job->n_rounds);
 }
 
-static double best_products(vt_pool *pool, uint32_t (*multiply)(uint64_t), uint32_t ops)
+static double best_products(const meter *m, uint32_t (*multiply)(uint64_t), uint32_t ops)
 {
     product_job job = {.multiply = multiply, .n_rounds = 1 << 10};
-    const int n = vt_pool_n_threads(pool);
+    const int n = vt_pool_n_threads(m->pool);
     double best = 0;
-    for (int i = 0; i < REPEATS;) {
+    for (int i = 0; i < REPEATS && !vt_progress_cancelled(m->progress);) {
         double start = vt_clock_seconds();
-        vt_pool_run(pool, multiply_task, &job, n);
+        vt_pool_run(m->pool, multiply_task, &job, n);
         double seconds = vt_clock_seconds() - start;
         if (seconds < long_enough / 2) { /* too short to be measured: find how many rounds are */
             job.n_rounds *= 2;
@@ -210,10 +217,10 @@ static double best_products(vt_pool *pool, uint32_t (*multiply)(uint64_t), uint3
     return best;
 }
 
-static void measure_products(vt_pool *pool, const vt_limit_loops *loops, vt_limit_rates *out)
+static void measure_products(const meter *m, vt_limit_rates *out)
 {
-    out->int8_ops = best_products(pool, loops->multiply_int8, loops->int8_ops);
-    out->f32_ops = best_products(pool, loops->multiply_f32, loops->f32_ops);
+    out->int8_ops = best_products(m, m->loops->multiply_int8, m->loops->int8_ops);
+    out->f32_ops = best_products(m, m->loops->multiply_f32, m->loops->f32_ops);
 }
 
 vt_status vt_limits_measure(vt_pool *pool, const vt_kernels *kernels, const vt_progress *progress,
@@ -221,24 +228,25 @@ vt_status vt_limits_measure(vt_pool *pool, const vt_kernels *kernels, const vt_p
 {
     static const char what[] = "limits of this machine";
     const vt_limit_loops *loops = vt_limit_loops_for(kernels);
+    const meter all = {.pool = pool, .loops = loops, .progress = progress};
+    meter single = all;
+    const meter *one = &all;
     vt_limits limits = {.instructions = loops->instructions, .n_threads = vt_pool_n_threads(pool)};
-    vt_pool *one = pool;
-    vt_status st = VT_OK;
-    if (limits.n_threads > 1) st = vt_pool_new(1, &one, err);
-    if (st != VT_OK) return st;
-    vt_progress_report(progress, what, 0, 3);
-    measure_products(pool, loops, &limits.all);
-    vt_progress_report(progress, what, 1, 3);
-    if (vt_progress_cancelled(progress)) st = vt_fail(err, VT_ECANCEL, "interrupted");
-    if (st == VT_OK) {
-        if (one == pool) limits.one = limits.all;
-        else measure_products(one, loops, &limits.one);
-        vt_progress_report(progress, what, 2, 3);
-        if (vt_progress_cancelled(progress)) st = vt_fail(err, VT_ECANCEL, "interrupted");
+    if (limits.n_threads > 1) {
+        vt_status st = vt_pool_new(1, &single.pool, err);
+        if (st != VT_OK) return st;
+        one = &single;
     }
-    if (st == VT_OK) st = measure_memory(one, pool, loops, &limits, err);
+    vt_progress_report(progress, what, 0, 3);
+    measure_products(&all, &limits.all);
+    vt_progress_report(progress, what, 1, 3);
+    if (one == &all) limits.one = limits.all;
+    else measure_products(one, &limits.one);
+    vt_progress_report(progress, what, 2, 3);
+    vt_status st = measure_memory(one, &all, &limits, err);
     vt_progress_report(progress, what, 3, 3);
-    if (one != pool) vt_pool_free(one);
+    if (st == VT_OK && vt_progress_cancelled(progress)) st = vt_fail(err, VT_ECANCEL, "cancelled");
+    if (one != &all) vt_pool_free(single.pool);
     if (st == VT_OK) *out = limits;
     return st;
 }

@@ -8,7 +8,7 @@
  *
  * Ownership  the result is a value; the memory that is read is given back.
  * Threads    one thread calls; the pool's threads work.
- * Failure    VT_ENOMEM; VT_ECANCEL between two measurements. */
+ * Failure    VT_ENOMEM; VT_ECANCEL within a tenth of a second. */
 #ifndef VT_KERNELS_LIMITS_H
 #define VT_KERNELS_LIMITS_H
 

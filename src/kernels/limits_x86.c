@@ -54,6 +54,7 @@ AVX2 static uint32_t multiply_int8_avx2(uint64_t n_rounds)
             for (int c = 0; c < PAIR_CHAINS; c++) {
                 VT_LIMIT_UNKNOWN(a);
                 pairs[c] = _mm256_add_epi16(pairs[c], _mm256_maddubs_epi16(a, b));
+                VT_LIMIT_UNKNOWN(pairs[c]); /* here, not after all products, in memory */
             }
         }
         for (int c = 0; c < PAIR_CHAINS; c++)
