@@ -49,9 +49,9 @@ uint32_t vt_session_n_ctx(const vt_session *s);
 uint64_t vt_session_kv_bytes(const vt_session *s);
 
 /* Make the session hold exactly tokens[0..n) and compute the logits after the last of them. The
- * longest prefix that the session already holds is reused (*n_reused, may be NULL). n = 0 or n >
- * n_ctx is an error with numbers. A sliding-window model may have to start over when it is set back
- * by more than its ring holds. */
+ * longest prefix that the session already holds, or that the engine has kept (prefix.h), is reused
+ * (*n_reused, may be NULL). n = 0 or n > n_ctx is an error with numbers. A sliding-window model may
+ * have to start over when it is set back by more than its ring holds. */
 VT_MUSTUSE vt_status vt_session_sync(vt_session *s, const int32_t *tokens, size_t n,
                                      const vt_progress *progress, size_t *n_reused, vt_err *err);
 

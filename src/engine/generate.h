@@ -77,7 +77,7 @@ typedef struct {
     vt_end end;
     int i_stop; /* the stop string that ended it, or -1 */
     size_t n_prompt;
-    size_t n_cached;    /* of the prompt, already in the session */
+    size_t n_cached;    /* of the prompt, in the session or in the prefix store */
     size_t n_generated; /* the stop id included */
     size_t n_drafted;   /* tokens that were guessed and tried */
     size_t n_accepted;  /* of them, those that came */

@@ -18,8 +18,8 @@ const char *vt_prefix_miss_text(vt_prefix_miss miss)
         [VT_MISS_EVICTED] = "the next block was removed to keep to the budget",
         [VT_MISS_OTHER_KV_TYPE] = "a prefix like this is stored with another --kv-type",
         [VT_MISS_OTHER_MODEL] = "a prefix like this is stored for another model",
-        [VT_MISS_OTHER_NUMERICS] = "a prefix like this is stored by another version of vetro, "
-                                   "whose numbers differ",
+        [VT_MISS_OTHER_NUMERICS] =
+            "a prefix like this is stored by a vetro of another numerics version",
     };
     return texts[miss];
 }

@@ -15,14 +15,15 @@
 
 #include "base/alloc.h"
 
-/* ioprio_set(2): this thread, the idle class; has no header. */
-enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_IDLE = 3 << 13 };
+/* ioprio_set(2), which has no header: this thread, the lowest of the normal class. In the idle
+ * class a sync may never come to an end while others use the disk, and closing waits for it. */
+enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_LOWEST = 2 << 13 | 7 };
 
 static void lower_priority(void)
 {
     /* When it can't be lowered it is as before. On Linux both are per thread. */
     (void)setpriority(PRIO_PROCESS, 0, 19);
-    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_LOWEST);
 }
 
 /* Room for n bytes more; removes the least recently used blocks when there is none. */

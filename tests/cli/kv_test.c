@@ -201,14 +201,16 @@ static void damage_a_file(void)
 {
     char path[512];
     struct dirent *e;
+    struct stat info;
     snprintf(path, sizeof path, "%s/data/kv", home);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0700);
     DIR *d = opendir(path);
     assert_non_null(d);
     while ((e = readdir(d)) != NULL && strstr(e->d_name, ".kv") == NULL) {}
     assert_non_null(e);
     snprintf(path, sizeof path, "%s/data/kv/%s", home, e->d_name);
     closedir(d);
-    struct stat info;
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     int fd = open(path, O_RDWR);
