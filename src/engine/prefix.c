@@ -15,8 +15,9 @@
 
 enum {
     FLUSH_MS = 3000,
-    /* Prompts shorter than this are not written to disk: reading them takes no time worth it. */
-    MIN_WRITTEN = 2 * VT_BLOCK_TOKENS,
+    /* Prompts shorter than this are not written to disk: reading them takes no time worth it. Not
+     * more, as the prompts of `ask` are often 60 to 130 tokens, and a question has several. */
+    MIN_WRITTEN = VT_BLOCK_TOKENS,
 };
 #define MAX_RAM (UINT64_C(2) << 30)
 

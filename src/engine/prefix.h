@@ -12,7 +12,7 @@
  *           sessions of the engine; a block that nobody used for longest makes room, leaves first.
  * Disk      the same blocks as files (prefix_files.h), found by their key, so after a restart too.
  *           Blocks of a prompt are written by a thread of the store's own after the prompt was
- *           read, at the lowest priority; a prompt of less than 128 tokens is not. An answer is
+ *           read, at the lowest priority; a prompt of less than 64 tokens is not. An answer is
  *           written when a later prompt goes on from it.
  * Where     A sync can go on from any place in the tree, also from the middle of a block: keys and
  *           values depend on what stands before them only. The last token of a prompt is always
