@@ -17,6 +17,7 @@ enum { MAX_WORDS = 8, PROMPT_BYTES = 16 << 20 };
 struct vt_engine_reader {
     vt_session *session;
     const vt_chat_format *format;
+    vt_speculate speculate;
     const vt_progress *progress;
     size_t n_vocab;
     int32_t yes[MAX_WORDS], no[MAX_WORDS];
@@ -48,7 +49,8 @@ static vt_status find_words(const vt_tokenizer *t, const char *const *words, siz
 }
 
 vt_status vt_engine_reader_new(vt_session *session, const vt_chat_format *format,
-                               const vt_progress *progress, vt_engine_reader **out, vt_err *err)
+                               vt_speculate speculate, const vt_progress *progress,
+                               vt_engine_reader **out, vt_err *err)
 {
     static const char *const yes[] = {"yes", "Yes", " yes", " Yes", "YES"};
     static const char *const no[] = {"no", "No", " no", " No", "NO"};
@@ -58,6 +60,7 @@ vt_status vt_engine_reader_new(vt_session *session, const vt_chat_format *format
     if (r == NULL) return vt_fail(err, VT_ENOMEM, "no memory for a reader");
     *r = (vt_engine_reader){.session = session,
                             .format = format,
+                            .speculate = speculate,
                             .progress = progress,
                             .n_vocab = vt_tokenizer_n_vocab(format->tokenizer)};
     vt_status st = find_words(format->tokenizer, yes, 5, r->yes, &r->n_yes, err);
@@ -167,9 +170,15 @@ static vt_status engine_answers(void *ctx, vt_slice text, vt_slice question, vt_
                                 vt_err *err)
 {
     vt_engine_reader *r = ctx;
+    const bool speculates = r->speculate != VT_SPECULATE_OFF;
     vt_buffer bytes;
+    vt_drafter drafter = {0};
     vt_buffer_init(&bytes, 1 << 16);
     vt_status st = read_prompt(r, text, question, VT_S(""), ask_answer, err);
+    if (st == VT_OK && speculates)
+        st =
+            vt_drafter_init(&drafter, r->speculate == VT_SPECULATE_ALWAYS,
+                            r->tokens.n + VT_READER_ANSWER_TOKENS, r->tokens.ids, r->tokens.n, err);
     for (int i = 0; i < VT_READER_ANSWER_TOKENS && st == VT_OK; i++) {
         int32_t id = likeliest(vt_session_logits(r->session), r->n_vocab);
         if (vt_chat_format_is_stop(r->format, id)) break;
@@ -178,8 +187,11 @@ static vt_status engine_answers(void *ctx, vt_slice text, vt_slice question, vt_
         if (begun && vt_slice_find(piece, VT_S("\n")) < piece.len) break;
         vt_buffer_append(&bytes, piece);
         r->usage.completion_tokens++;
-        st = vt_session_extend(r->session, &id, 1, r->progress, err);
+        const vt_draft_hints hints = {.n_left = (size_t)(VT_READER_ANSWER_TOKENS - i)};
+        st = speculates ? vt_drafter_extend(&drafter, r->session, id, &hints, r->progress, err)
+                        : vt_session_extend(r->session, &id, 1, r->progress, err);
     }
+    vt_drafter_deinit(&drafter);
     if (st == VT_OK) {
         vt_utf8_replace_invalid(vt_slice_trim(vt_buffer_slice(&bytes)), out);
         st = vt_buffer_status(out, "the answer", err);

@@ -12,7 +12,7 @@
 
 #include "base/progress.h"
 #include "chat/format.h"
-#include "engine/engine.h"
+#include "engine/draft.h"
 
 typedef struct {
     vt_status (*states)(void *ctx, vt_slice text, vt_slice question, double *log_odds, vt_err *err);
@@ -34,11 +34,12 @@ typedef struct vt_engine_reader vt_engine_reader;
 
 enum { VT_READER_ANSWER_TOKENS = 96 };
 
-/* `progress` is for cancelling; may be NULL. VT_EUNSUPPORTED when the model has no tokenizer, or
+/* `progress` is for cancelling; may be NULL. Answers quote their text, so `speculate` makes them
+ * faster; it changes none. VT_EUNSUPPORTED when the model has no tokenizer, or
  * no single token that says yes. Everything borrowed outlives the reader. */
 VT_MUSTUSE vt_status vt_engine_reader_new(vt_session *session, const vt_chat_format *format,
-                                          const vt_progress *progress, vt_engine_reader **out,
-                                          vt_err *err);
+                                          vt_speculate speculate, const vt_progress *progress,
+                                          vt_engine_reader **out, vt_err *err);
 void vt_engine_reader_free(vt_engine_reader *r);
 vt_reader vt_engine_reader_as_reader(vt_engine_reader *r);
 vt_reader_usage vt_engine_reader_usage(const vt_engine_reader *r);

@@ -19,18 +19,12 @@
 #include "base/version.h"
 #include "cli/bench.h"
 
-enum {
-    MAX_SERIES = 6, /* of a panel; colours, too */
-    PANEL_WIDTH = 420,
-    PANEL_HEIGHT = 300,
-    MARGIN = 28,
-    HEAD = 64,
-    LEFT = 52, /* within a panel, for the labels of its axes */
-    RIGHT = 72,
-    TOP = 34,
-    BOTTOM = 42,
-    LABEL = 12, /* height of a label */
-};
+enum { MAX_SERIES = 6 }; /* of a panel; colours, too */
+
+static const double panel_width = 420, panel_height = 300, margin = 28, head_height = 64;
+/* Within a panel, for the labels of its axes and the names of its lines. */
+static const double left_side = 52, right_side = 72, top_side = 34, bottom_side = 42;
+static const double label_height = 12;
 
 typedef struct {
     const vt_bench_test *points[VT_BENCH_VALUES];
@@ -122,12 +116,13 @@ static bool fill_panel(panel *p)
 
 static double x_of(const panel *p, double value)
 {
-    return p->x + LEFT + value / p->most_x * (PANEL_WIDTH - LEFT - RIGHT);
+    return p->x + left_side + value / p->most_x * (panel_width - left_side - right_side);
 }
 
 static double y_of(const panel *p, double value)
 {
-    return p->y + PANEL_HEIGHT - BOTTOM - value / p->most_y * (PANEL_HEIGHT - TOP - BOTTOM);
+    return p->y + panel_height - bottom_side -
+           value / p->most_y * (panel_height - top_side - bottom_side);
 }
 
 /* Text for XML: what a model or a CPU is called comes from outside. */
@@ -172,8 +167,9 @@ static const char *place_text(double value, char out[24])
 static void draw_axes(const panel *p)
 {
     char text[24];
-    const double step = nice_step(p->most_y), left = p->x + LEFT;
-    const double right = p->x + PANEL_WIDTH - RIGHT, bottom = p->y + PANEL_HEIGHT - BOTTOM;
+    const double step = nice_step(p->most_y), left = p->x + left_side;
+    const double right = p->x + panel_width - right_side,
+                 bottom = p->y + panel_height - bottom_side;
     for (int i = 0; i * step <= p->most_y; i++) {
         double y = y_of(p, i * step);
         vt_buffer_printf(p->svg, "<path class=\"%s\" d=\"M%.1f %.1fH%.1f\"/>\n",
@@ -213,8 +209,8 @@ static void draw_path(const panel *p, size_t i_line, bool is_limit)
 static double free_height(double wanted, double taken[], size_t *n)
 {
     for (size_t i = 0; i < *n; i++)
-        if (fabs(wanted - taken[i]) < LABEL) {
-            wanted = taken[i] - LABEL;
+        if (fabs(wanted - taken[i]) < label_height) {
+            wanted = taken[i] - label_height;
             i = (size_t)-1; /* look at all of them again */
         }
     taken[(*n)++] = wanted;
@@ -319,10 +315,10 @@ static void draw_head(const vt_bench *b, vt_buffer *svg)
     const char *slash = memrchr(name.ptr, '/', name.len);
     if (slash != NULL) name = vt_slice_skip(name, (size_t)(slash + 1 - name.ptr));
     vt_clock_date(date);
-    vt_buffer_printf(svg, "<text class=\"title\" x=\"%d\" y=\"%d\">", MARGIN + 8, MARGIN + 10);
+    vt_buffer_printf(svg, "<text class=\"title\" x=\"%.0f\" y=\"%.0f\">", margin + 8, margin + 10);
     append_text(svg, name);
-    vt_buffer_printf(svg, "</text>\n<text class=\"soft\" x=\"%d\" y=\"%d\">", MARGIN + 8,
-                     MARGIN + 29);
+    vt_buffer_printf(svg, "</text>\n<text class=\"soft\" x=\"%.0f\" y=\"%.0f\">", margin + 8,
+                     margin + 29);
     append_text(svg, vt_slice_cstr(b->format));
     vt_buffer_printf(svg, " · %s · ", b->isa);
     append_text(svg, vt_slice_cstr(b->cpu.model));
@@ -345,8 +341,8 @@ static int arrange(const vt_bench *b, vt_buffer *svg, panel panels[2][2], bool i
     const bool has_depths = is_there[0][0] || is_there[1][0];
     for (int row = 0; row < 2; row++) {
         for (int column = 0; column < 2; column++) {
-            panels[row][column].x = MARGIN + (column == 1 && has_depths ? PANEL_WIDTH : 0);
-            panels[row][column].y = MARGIN + HEAD + n_rows * (PANEL_HEIGHT + MARGIN);
+            panels[row][column].x = margin + (column == 1 && has_depths ? panel_width : 0);
+            panels[row][column].y = margin + head_height + n_rows * (panel_height + margin);
         }
         n_rows += is_there[row][0] || is_there[row][1];
     }
@@ -362,15 +358,15 @@ vt_status vt_bench_picture(const vt_bench *b, vt_buffer *svg, vt_err *err)
     const int n_rows = arrange(b, svg, panels, is_there, &n_columns);
     if (n_rows == 0)
         return vt_fail(err, VT_EINPUT, "no test has two points to draw a line through");
-    const int width = 2 * MARGIN + PANEL_WIDTH * n_columns;
-    const int height = MARGIN + HEAD + n_rows * (PANEL_HEIGHT + MARGIN);
+    const double width = 2 * margin + panel_width * n_columns;
+    const double height = margin + head_height + n_rows * (panel_height + margin);
     vt_buffer_printf(svg,
-                     "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-                     "viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"tokens per second\">\n",
+                     "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
+                     "viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"tokens per second\">\n",
                      width, height, width, height);
     vt_buffer_append(svg, vt_slice_cstr(style));
-    vt_buffer_printf(svg, "<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n", width,
-                     height);
+    vt_buffer_printf(svg, "<rect class=\"paper\" width=\"%.0f\" height=\"%.0f\" rx=\"10\"/>\n",
+                     width, height);
     draw_head(b, svg);
     for (int i = 0; i < 4; i++)
         if (is_there[i / 2][i % 2]) draw_panel(&panels[i / 2][i % 2]);

@@ -23,7 +23,7 @@
  *           they do behind a shared system prompt. Blocks are taken from a ring as soon as they are
  *           complete; one that the ring lost before could be taken ends what is stored.
  * Ends      The last, partial block of a prompt, and of an answer that a prompt goes on from, is
- *           stored as a tail, if it has 16 tokens or more.
+ *           stored as a tail, if it has 8 tokens or more.
  *
  * Threads   the engine's; the writer is inside.
  * Failure   a store never makes a sync fail: what can't be read is a miss, what can't be written is

@@ -2,7 +2,7 @@
  * processes of this user.
  *
  *     DIR/PREVIOUS-BEGIN-KEY.kv    PREVIOUS 16 digits of the key of the block before it, BEGIN a
- *                                  hash of its first 16 tokens, KEY its own key, whole
+ *                                  hash of its first 8 tokens, KEY its own key, whole
  *     DIR/lock                     held while files are removed to keep to the budget
  *
  * The names alone tell which blocks follow a given one and begin in the same way, so that the

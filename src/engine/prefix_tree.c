@@ -51,6 +51,8 @@ vt_status vt__prefix_tree_init(vt_prefix_tree *t, const vt_kv_memory *kv, uint64
         vt_free(made.nodes);
         return vt_fail(err, VT_ENOMEM, "cannot reserve %zu MiB for stored prefixes", total >> 20);
     }
+    /* Filled in order and in runs of megabytes; when it can't be had, pages are small. */
+    (void)madvise(images, total, MADV_HUGEPAGE);
     made.images = images;
     made.nodes[0] = (vt_prefix_node){.is_taken = true, .first_child = VT_NO_NODE};
     *t = made;

@@ -28,10 +28,9 @@ static void test_another_session_of_the_engine_goes_on_from_ram(void **state)
             prefix_model *m = prefix_open(models[i], &(vt_prefix_options){0});
             vt_session *a = prefix_session(m, 33, types[k]), *b = prefix_session(m, 0, types[k]);
             assert_int_equal(prefix_sync(a, tokens, 200), 0);
-            /* the last token of a prompt is run again; 200 is 3 blocks and a tail of 8, too short
-             */
-            assert_int_equal(prefix_sync(b, tokens, 200), 192);
-            assert_int_equal(m->report.n_ram, 192);
+            /* 3 blocks and a tail of 8; the last token of a prompt is run again */
+            assert_int_equal(prefix_sync(b, tokens, 200), 199);
+            assert_int_equal(m->report.n_ram, 199);
             prefix_expect_cold(m, b, types[k]);
             /* parts in the middle of the third block; its first half is used */
             tokens[150] ^= 1;
@@ -82,10 +81,11 @@ static void test_a_new_engine_goes_on_from_disk(void **state)
     static const struct {
         uint32_t n, part_at, reused;
     } cases[] = {
-        {280, 0, 279},   {350, 0, 280}, {256, 0, 255},   {257, 0, 256},   {350, 256, 256},
-        {350, 180, 180}, {90, 0, 89},   {350, 275, 275}, {350, 200, 192}, /* less than 16 tokens of
-                                                                             a block: not looked for
-                                                                           */
+        {280, 0, 279},   {350, 0, 280},   {256, 0, 255}, {257, 0, 256},
+        {350, 256, 256}, {350, 180, 180}, {90, 0, 89},   {350, 275, 275},
+        {350, 200, 200}, {350, 197, 192}, /* less than 8 tokens of
+                            a block: not looked for
+                          */
     };
     for (size_t i = 0; i < VT_COUNT(models); i++)
         for (size_t c = 0; c < VT_COUNT(cases); c++)
@@ -193,7 +193,8 @@ static void test_an_answer_is_stored_when_a_prompt_goes_on_from_it(void **state)
         assert_int_equal(n_ours, l.n); /* nothing of the answer yet */
         vt_prefix_listing_deinit(&l);
         vt_session *t = prefix_session(m, 0, VT_KV_F16);
-        assert_int_equal(prefix_sync(t, tokens, 350), 320); /* of 5 blocks; t has nothing itself */
+        assert_int_equal(prefix_sync(t, tokens, 350),
+                         320); /* 5 blocks: the tail comes with a sync */
         prefix_expect_cold(m, t, VT_KV_F16);
         assert_int_equal(prefix_sync(s, tokens, 350), 349); /* the next turn: 330 and the store's */
         assert_int_equal(m->report.n_session, 330);
