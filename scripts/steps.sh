@@ -10,11 +10,14 @@ step() {
     echo "== $1 [$((now - start)) s]"
 }
 
-# build PRESET [OPTION...]: quiet unless it fails.
+# build PRESET [OPTION...]: everything, or $build_targets; quiet unless it fails.
+build_targets=
 build() {
     preset=$1
     shift
-    if ! cmake --preset "$preset" "$@" >"$log" 2>&1 || ! cmake --build --preset "$preset" -j "$jobs" >>"$log" 2>&1
+    # shellcheck disable=SC2086  # a list of words
+    if ! cmake --preset "$preset" "$@" >"$log" 2>&1 ||
+        ! cmake --build --preset "$preset" -j "$jobs" ${build_targets:+--target $build_targets} >>"$log" 2>&1
     then
         grep -v -E '^\[[0-9]+/[0-9]+\]|^-- ' "$log" || tail -n 40 "$log"
         exit 1

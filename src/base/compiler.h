@@ -16,6 +16,8 @@
 
 /* Ask for the cache line at p, to be read soon; any address will do. */
 #define VT_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+/* The compiler forgets what it knows of a pointer, and so may not move loads through it. */
+#define VT_FORGET(pointer) __asm__("" : "+r"(pointer))
 
 #define VT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -71,7 +71,7 @@ typedef struct {
 
 typedef struct {
     const char *name; /* of the instruction set: "scalar", "avx2", "avxvnni", "avx512", "neon",
-                         "neon_dotprod" */
+                         "neon_dotprod", "neon_i8mm" */
 
     /* The tile product for a format; never NULL. */
     vt_tile_fn *(*tile)(vt_format format);

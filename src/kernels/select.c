@@ -20,6 +20,7 @@ size_t vt_kernels_list(const vt_kernels *out[VT_KERNELS_MOST])
 #elif defined(__aarch64__)
     if (cpu.has_neon) out[n++] = vt_kernels_neon();
     if (cpu.has_dotprod) out[n++] = vt_kernels_neon_dotprod();
+    if (cpu.has_i8mm) out[n++] = vt_kernels_neon_i8mm();
 #endif
     return n;
 }

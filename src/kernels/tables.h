@@ -12,6 +12,7 @@ static const uint8_t vt_mxfp4_plus_12[16] VT_UNUSED = {12, 13, 14, 15, 16, 18, 2
 #if defined(__aarch64__)
 const vt_kernels *vt_kernels_neon(void);
 const vt_kernels *vt_kernels_neon_dotprod(void);
+const vt_kernels *vt_kernels_neon_i8mm(void);
 #endif
 #if defined(__x86_64__)
 const vt_kernels *vt_kernels_avx2(void);

@@ -37,15 +37,18 @@ static void for_each_isa(void (*check)(const vt_kernels *k))
     if (n == 1) print_message("only the scalar kernels run on this machine\n");
 }
 
+enum { ANY_BYTE = -1 };
+
 static size_t row_bytes(const vt_format_info *f, uint32_t n_cols)
 {
     return (size_t)(n_cols / f->block_len) * f->block_bytes;
 }
 
-/* Random blocks: every bit pattern of the quants and scales occurs; the float scales are finite. */
-static void fill_block(const vt_format_info *f, uint8_t *block)
+/* Bytes of one value; the float scales are finite. */
+static void fill_block_with(const vt_format_info *f, int byte, uint8_t *block)
 {
-    for (uint32_t i = 0; i < f->block_bytes; i++) block[i] = (uint8_t)random_u32();
+    for (uint32_t i = 0; i < f->block_bytes; i++)
+        block[i] = (uint8_t)(byte == ANY_BYTE ? (int)(random_u32() & 255) : byte);
     uint16_t d = vt_f32_to_f16(random_float(0.01f)), m = vt_f32_to_f16(random_float(0.01f));
     float wide = random_float(1.0f);
     switch (f->id) {
@@ -61,6 +64,12 @@ static void fill_block(const vt_format_info *f, uint8_t *block)
     case VT_FORMAT_Q5_K: memcpy(block + 2, &m, 2); /* fall through */
     default: memcpy(block, &d, 2); break;
     }
+}
+
+/* Random blocks: every bit pattern of the quants and scales occurs. */
+static void fill_block(const vt_format_info *f, uint8_t *block)
+{
+    fill_block_with(f, ANY_BYTE, block);
 }
 
 enum { COLS = 1024, TOKENS = 19 };
@@ -129,6 +138,71 @@ static void test_tile_products_equal_the_scalar_ones_bit_for_bit(void **state)
 {
     (void)state;
     for_each_isa(check_tiles);
+}
+
+/* All values of the activations' extremes, which no quantisation gives together. */
+static void fill_extremes(test_activations *a, uint32_t n_cols)
+{
+    int8_t *q = &a->q[0][0];
+    int16_t *sum16 = &a->sum16[0][0], *sum32 = &a->sum32[0][0];
+    memset(a->sum16, 0, sizeof a->sum16);
+    memset(a->sum32, 0, sizeof a->sum32);
+    for (uint32_t i = 0; i < TOKENS * n_cols; i++) {
+        const uint32_t t = i / n_cols;
+        q[i] = t % 3 == 0 ? 127 : t % 3 == 1 ? -127 : i % 2 ? 127 : -127;
+        sum16[i / 16] = (int16_t)(sum16[i / 16] + q[i]);
+        sum32[i / 32] = (int16_t)(sum32[i / 32] + q[i]);
+    }
+    float *d = &a->d[0][0];
+    for (size_t i = 0; i < TOKENS * COLS / 32; i++) d[i] = random_float(0.1f);
+}
+
+/* Row lengths of every number of blocks up to n_blocks, all weights with the byte `byte`, every
+ * number of tokens. */
+static void check_extremes(const vt_kernels *k, const vt_format_info *f, uint32_t n_blocks,
+                           int byte, test_activations *a)
+{
+    static float want[TOKENS][16], got[TOKENS][16];
+    for (uint32_t b = 1; b <= n_blocks; b++) {
+        const uint32_t n_cols = b * f->block_len;
+        fill_extremes(a, n_cols);
+        vt_activations view = {&a->x[0][0],     &a->q[0][0],     &a->d[0][0],
+                               &a->sum16[0][0], &a->sum32[0][0], n_cols};
+        uint8_t *rows = malloc(16 * row_bytes(f, n_cols));
+        uint8_t *tile = aligned_alloc(64, (vt_tile_bytes(f->id, n_cols) + 63) / 64 * 64);
+        assert_true(rows != NULL && tile != NULL);
+        for (size_t i = 0; i < 16 * row_bytes(f, n_cols); i += f->block_bytes)
+            fill_block_with(f, byte, rows + i);
+        vt_tile_pack(f->id, rows, 16, n_cols, tile);
+        for (uint32_t n = 1; n < TOKENS; n++) {
+            vt_kernels_scalar()->tile(f->id)(tile, &view, 1, n, want[0], 16);
+            k->tile(f->id)(tile, &view, 1, n, got[0], 16);
+            if (memcmp(want, got, n * sizeof want[0]) != 0)
+                fail_msg("%s differs from scalar for %s, %u blocks of bytes %d, %u tokens", k->name,
+                         f->name, b, byte, n);
+        }
+        free(rows);
+        free(tile);
+    }
+}
+
+static void check_all_extremes(const vt_kernels *k)
+{
+    static const int bytes[] = {ANY_BYTE, 0x00, 0xFF, 0x80, 0x7F, 0x88, 0x0F};
+    size_t n_formats;
+    const vt_format_info *formats = vt_format_all(&n_formats);
+    test_activations *a = calloc(1, sizeof *a);
+    assert_non_null(a);
+    for (size_t i = 0; i < n_formats; i++)
+        for (size_t n = 0; n < VT_COUNT(bytes) && formats[i].activation_len != 0; n++)
+            check_extremes(k, &formats[i], formats[i].block_len == 256 ? 2 : 10, bytes[n], a);
+    free(a);
+}
+
+static void test_tile_products_hold_at_the_extremes_for_all_lengths_and_tokens(void **state)
+{
+    (void)state;
+    for_each_isa(check_all_extremes);
 }
 
 static void test_scalar_tile_products_are_near_the_products_of_unpacked_rows(void **state)
@@ -380,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tile_products_equal_the_scalar_ones_bit_for_bit),
+        cmocka_unit_test(test_tile_products_hold_at_the_extremes_for_all_lengths_and_tokens),
         cmocka_unit_test(test_scalar_tile_products_are_near_the_products_of_unpacked_rows),
         cmocka_unit_test(test_quantising_gives_the_same_bits_and_refuses_what_is_not_finite),
         cmocka_unit_test(test_elementwise_kernels_equal_the_scalar_ones_for_every_length),
