@@ -133,71 +133,56 @@ VT_INLINE int weight_offset(vt_format format)
     }
 }
 
-/* A 32-block as 8 groups of unsigned weights. */
-VT_INLINE void decode_32(vt_format format, const uint8_t *q, __m512i w[GROUPS])
+/* Group g of a 32-block: unsigned weights. g is known at compile time. */
+VT_INLINE __m512i decode_32(vt_format format, const uint8_t *q, int g)
 {
-    const __m512i low = _mm512_set1_epi8(15);
-    if (format == VT_FORMAT_Q8_0) {
-        for (int g = 0; g < GROUPS; g++)
-            w[g] = _mm512_xor_si512(load_group(q, g), _mm512_set1_epi8((char)0x80));
-        return;
-    }
-    for (int g = 0; g < 4; g++) {
-        __m512i raw = load_group(q, g);
-        w[g] = _mm512_and_si512(raw, low);
-        w[g + 4] = _mm512_and_si512(_mm512_srli_epi16(raw, 4), low);
-    }
-    if (format == VT_FORMAT_MXFP4) {
-        const __m512i values =
-            _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)vt_mxfp4_plus_12));
-        for (int g = 0; g < GROUPS; g++) w[g] = _mm512_shuffle_epi8(values, w[g]);
-    }
+    if (format == VT_FORMAT_Q8_0)
+        return _mm512_xor_si512(load_group(q, g), _mm512_set1_epi8((char)0x80));
+    __m512i w = load_group(q, g % 4);
+    if (g >= 4) w = _mm512_srli_epi16(w, 4);
+    w = _mm512_and_si512(w, _mm512_set1_epi8(15));
+    if (format == VT_FORMAT_MXFP4)
+        w = _mm512_shuffle_epi8(
+            _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)vt_mxfp4_plus_12)), w);
     if (format == VT_FORMAT_Q5_0) {
-        const __m512i bit4 = _mm512_set1_epi8(16);
         __m512i high = load_group(q, 4);
-        for (int g = 0; g < GROUPS; g++) {
-            __m512i at4 = g <= 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
-            w[g] = _mm512_ternarylogic_epi32(w[g], at4, bit4, 0xF8); /* w | (at4 & bit4) */
-        }
+        high = g <= 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
+        w = _mm512_ternarylogic_epi32(w, high, _mm512_set1_epi8(16), 0xF8); /* w | (high & 16) */
     }
+    return w;
 }
 
-/* Sub-block j of a 256-block as 8 groups of unsigned weights; j is known at compile time. */
-VT_INLINE void decode_256(vt_format format, const uint8_t *q, int j, __m512i w[GROUPS])
+/* Group g of sub-block j of a 256-block: unsigned weights. Both are known at compile time. */
+VT_INLINE __m512i decode_256(vt_format format, const uint8_t *q, int j, int g)
 {
     const __m512i low = _mm512_set1_epi8(15);
     if (format == VT_FORMAT_Q6_K) {
         const int half = j / 4, i = j % 4;
-        const uint8_t *ql = q + half * 1024 + (i & 1) * 512, *qh = q + 2048 + half * 512;
-        const __m512i bits45 = _mm512_set1_epi8(0x30);
-        for (int g = 0; g < GROUPS; g++) {
-            __m512i raw = load_group(ql, g), high = load_group(qh, g);
-            if (i & 2) raw = _mm512_srli_epi16(raw, 4);
-            high = i <= 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2);
-            w[g] = _mm512_ternarylogic_epi32(_mm512_and_si512(raw, low), high, bits45, 0xF8);
-        }
-        return;
+        __m512i raw = load_group(q + half * 1024 + (i & 1) * 512, g);
+        __m512i high = load_group(q + 2048 + half * 512, g);
+        if (i & 2) raw = _mm512_srli_epi16(raw, 4);
+        high = i <= 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2);
+        return _mm512_ternarylogic_epi32(_mm512_and_si512(raw, low), high, _mm512_set1_epi8(0x30),
+                                         0xF8);
     }
-    for (int g = 0; g < GROUPS; g++) {
-        __m512i raw = load_group(q + j / 2 * 512, g);
-        if (j & 1) raw = _mm512_srli_epi16(raw, 4);
-        w[g] = _mm512_and_si512(raw, low);
-    }
+    __m512i w = load_group(q + j / 2 * 512, g);
+    if (j & 1) w = _mm512_srli_epi16(w, 4);
+    w = _mm512_and_si512(w, low);
     if (format == VT_FORMAT_Q5_K) {
-        const __m512i bit4 = _mm512_set1_epi8(16);
-        for (int g = 0; g < GROUPS; g++) {
-            __m512i high = load_group(q + VT_Q4_K_QUANTS, g);
-            high = j <= 4 ? _mm512_slli_epi16(high, 4 - j) : _mm512_srli_epi16(high, j - 4);
-            w[g] = _mm512_ternarylogic_epi32(w[g], high, bit4, 0xF8);
-        }
+        __m512i high = load_group(q + VT_Q4_K_QUANTS, g);
+        high = j <= 4 ? _mm512_slli_epi16(high, 4 - j) : _mm512_srli_epi16(high, j - 4);
+        w = _mm512_ternarylogic_epi32(w, high, _mm512_set1_epi8(16), 0xF8);
     }
+    return w;
 }
 
-VT_INLINE __m512i dot_groups(const __m512i *w, const int8_t *x, int n_groups, __m512i start)
+/* dot[t] += 4 columns of 16 rows, w, times the activations of token t. Tokens inside, columns
+ * outside: the chains of all tokens are in flight together. */
+VT_INLINE void dot_tokens(int T, __m512i *dot, __m512i w, const int8_t *x, size_t n_cols)
 {
-    for (int g = 0; g < n_groups; g++)
-        start = _mm512_dpbusd_epi32(start, w[g], four_bytes(x + 4 * g));
-    return start;
+#pragma GCC unroll 8
+    for (int t = 0; t < T; t++)
+        dot[t] = _mm512_dpbusd_epi32(dot[t], w, four_bytes(x + (size_t)t * n_cols));
 }
 
 /* With few tokens a tile is read once, at the speed of memory, and what a core can have in flight
@@ -227,35 +212,64 @@ VT_INLINE __m512 scale_32(vt_format format, const uint8_t *s)
         _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), tiny));
 }
 
+/* Of 16 neighbouring blocks (or the n that are left) of a token: what the integer accumulator
+ * starts from; for Q4_1 the sum that its minimum is multiplied with. A load then broadcasts each
+ * for nothing, where a scalar product would have to be moved into a vector register. */
+enum { SUMS_AT_ONCE = 16 };
+
+typedef union {
+    int32_t start[SUMS_AT_ONCE];
+    float sum[SUMS_AT_ONCE];
+} block_sums;
+
+VT_INLINE void take_sums(vt_format format, const int16_t *sums, size_t n, block_sums *out)
+{
+    __mmask16 present = n >= SUMS_AT_ONCE ? 0xFFFF : (__mmask16)((1u << n) - 1);
+    __m512i wide = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(present, sums));
+    if (format == VT_FORMAT_Q4_1) _mm512_storeu_ps(out->sum, _mm512_cvtepi32_ps(wide));
+    else
+        _mm512_storeu_si512(out->start,
+                            _mm512_mullo_epi32(wide, _mm512_set1_epi32(-weight_offset(format))));
+    /* gcc would take the elements out of the register one by one instead of loading them back */
+    __asm__ volatile("" : "+m"(*out));
+}
+
 /* T tokens against a tile of a 32-block format. */
 VT_INLINE void tile_32(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
                        uint32_t i_first, float *y, size_t y_stride)
 {
-    const size_t n_blocks = a->n_cols / 32;
+    const size_t n_cols = a->n_cols, n_blocks = n_cols / 32;
     const size_t quants = vt_block_quants(format), scale_bytes = vt_block_scales(format);
     const uint8_t *scales = tile + n_blocks * quants;
     const int8_t *x = a->q + (size_t)i_first * a->n_cols;
     const float *d = a->d + (size_t)i_first * n_blocks;
     const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks;
     __m512 acc[8];
+    block_sums of[8];
     for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
     for (size_t b = 0; b < n_blocks; b++) {
-        __m512i w[GROUPS];
-        decode_32(format, tile + b * quants, w);
-        if (T <= FEW_TOKENS)
-            prefetch_ahead(tile + b * quants, quants, scales + b * scale_bytes, scale_bytes);
-        __m512 dw = scale_32(format, scales + b * scale_bytes);
+        const uint8_t *q = tile + b * quants, *s = scales + b * scale_bytes;
+        const size_t i = b % SUMS_AT_ONCE;
+        __m512i dot[8];
+        if (T <= FEW_TOKENS) prefetch_ahead(q, quants, s, scale_bytes);
+        if (i == 0)
+            for (int t = 0; t < T; t++)
+                take_sums(format, sums + (size_t)t * n_blocks + b, n_blocks - b, &of[t]);
+        for (int t = 0; t < T; t++)
+            dot[t] = format == VT_FORMAT_Q4_1 ? _mm512_setzero_si512()
+                                              : _mm512_set1_epi32(of[t].start[i]);
+#pragma GCC unroll 8
+        for (int g = 0; g < GROUPS; g++) {
+            const __m512i w = decode_32(format, q, g);
+            dot_tokens(T, dot, w, x + b * 32 + 4 * g, n_cols);
+        }
+        const __m512 dw = scale_32(format, s);
         for (int t = 0; t < T; t++) {
-            const size_t i = (size_t)t * n_blocks + b;
-            __m512i dot = _mm512_set1_epi32(-weight_offset(format) * sums[i]);
-            dot = dot_groups(w, x + i * 32, GROUPS, dot);
-            __m512 dx = _mm512_set1_ps(d[i]);
-            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(dw, dx), acc[t]);
-            if (format == VT_FORMAT_Q4_1) {
-                __m512 mw = load_halves(scales + b * scale_bytes + 32);
-                acc[t] =
-                    _mm512_fmadd_ps(_mm512_set1_ps((float)sums[i]), _mm512_mul_ps(mw, dx), acc[t]);
-            }
+            const __m512 dx = _mm512_set1_ps(d[(size_t)t * n_blocks + b]);
+            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), _mm512_mul_ps(dw, dx), acc[t]);
+            if (format == VT_FORMAT_Q4_1)
+                acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(of[t].sum[i]),
+                                         _mm512_mul_ps(load_halves(s + 32), dx), acc[t]);
         }
     }
     for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
@@ -282,7 +296,7 @@ VT_INLINE __m512i byte_of_lanes(__m512i v, int k)
 VT_INLINE void tile_45_k(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
                          uint32_t i_first, float *y, size_t y_stride)
 {
-    const size_t n_blocks = a->n_cols / 256;
+    const size_t n_cols = a->n_cols, n_blocks = n_cols / 256;
     const size_t quants = vt_block_quants(format);
     const uint8_t *scales = tile + n_blocks * quants;
     /* words (b0, b1) and (b2, b3) of each lane's bytes, for vpdpwssd */
@@ -298,17 +312,20 @@ VT_INLINE void tile_45_k(vt_format format, int T, const uint8_t *tile, const vt_
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * quants, *s = scales + b * VT_Q45_K_SCALES;
         if (T <= FEW_TOKENS) prefetch_ahead(q, quants, s, VT_Q45_K_SCALES);
-        __m512i isum[8], w[GROUPS];
+        __m512i isum[8];
         for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
-            decode_256(format, q, j, w);
-            __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
-            for (int t = 0; t < T; t++) {
-                const size_t i = ((size_t)t * n_blocks + b) * 256 + (size_t)j * 32;
-                __m512i dot = dot_groups(w, x + i, GROUPS, _mm512_setzero_si512());
-                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot, scale));
+            __m512i dot[8];
+            for (int t = 0; t < T; t++) dot[t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+            for (int g = 0; g < GROUPS; g++) {
+                const __m512i w = decode_256(format, q, j, g);
+                dot_tokens(T, dot, w, x + b * 256 + 32 * j + 4 * g, n_cols);
             }
+            const __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
+            for (int t = 0; t < T; t++)
+                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], scale));
         }
         __m512i pairs[4];
         for (int h = 0; h < 2; h++) {
@@ -352,20 +369,23 @@ VT_INLINE void tile_6_k(vt_format format, int T, const uint8_t *tile, const vt_a
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * VT_Q6_K_QUANTS, *s = scales + b * VT_Q6_K_SCALES;
         if (T <= FEW_TOKENS) prefetch_ahead(q, VT_Q6_K_QUANTS, s, VT_Q6_K_SCALES);
-        __m512i isum[8], w[GROUPS];
+        __m512i isum[8];
         for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
-            decode_256(format, q, j, w);
-            __m512i four = load_group(s, j / 2);
-            __m512i scale0 = signed_byte_of_lanes(four, j % 2 * 2),
-                    scale1 = signed_byte_of_lanes(four, j % 2 * 2 + 1);
+            __m512i w[GROUPS];
+            for (int g = 0; g < GROUPS; g++) w[g] = decode_256(format, q, j, g);
+            const __m512i four = load_group(s, j / 2);
+            const __m512i scale0 = signed_byte_of_lanes(four, j % 2 * 2),
+                          scale1 = signed_byte_of_lanes(four, j % 2 * 2 + 1);
             for (int t = 0; t < T; t++) {
                 const size_t i = ((size_t)t * n_blocks + b) * 256 + (size_t)j * 32;
-                __m512i start0 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16]);
-                __m512i start1 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16 + 1]);
-                __m512i dot0 = dot_groups(w, x + i, 4, start0),
-                        dot1 = dot_groups(w + 4, x + i + 16, 4, start1);
+                __m512i dot0 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16]);
+                __m512i dot1 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16 + 1]);
+                for (int g = 0; g < 4; g++) {
+                    dot0 = _mm512_dpbusd_epi32(dot0, w[g], four_bytes(x + i + 4 * g));
+                    dot1 = _mm512_dpbusd_epi32(dot1, w[g + 4], four_bytes(x + i + 16 + 4 * g));
+                }
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot0, scale0));
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot1, scale1));
             }
