@@ -86,7 +86,7 @@ int vt_bench_print_json(const vt_bench *b)
         json_object_set_new(o, "digest", json_string(b->model.digest));
         json_object_set_new(o, "format", json_string(b->format));
         json_object_set_new(o, "packed", json_boolean(b->is_packed));
-        json_object_set_new(o, "kv_type", json_string(vt_cli_kv_name(b->plan.kv_type)));
+        json_object_set_new(o, "kv_type", json_string(vt_kv_type_name(b->plan.kv_type)));
         json_object_set_new(o, "load_seconds", json_real(vt_bench_median(&b->load.open)));
         json_object_set_new(o, "load", load_json(&b->load));
     }
@@ -137,7 +137,7 @@ static void print_model(const vt_bench *b)
 {
     const vt_bench_load *load = &b->load;
     printf("%s (%.12s), %s%s, %s, KV cache %s\n", model_name(b), b->model.digest, b->format,
-           b->is_packed ? ", packed" : "", b->isa, vt_cli_kv_name(b->plan.kv_type));
+           b->is_packed ? ", packed" : "", b->isa, vt_kv_type_name(b->plan.kv_type));
     if (load->total.n > 0)
         printf("load to first token %.3f s: open %.3f, session %.3f, token %.3f (%zu run%s)\n",
                vt_bench_median(&load->total), vt_bench_median(&load->open),

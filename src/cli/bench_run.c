@@ -115,11 +115,7 @@ static double own_seconds(void)
 
 static double kv_value_bytes(vt_kv_type type)
 {
-    switch (type) {
-    case VT_KV_F16: return 2;
-    case VT_KV_F32: return 4;
-    }
-    return 0;
+    return (double)vt_kv_head_tile_bytes(type, 32) / (VT_KEY_TILE * 32);
 }
 
 /* The passes of one run, as the engine makes them. */

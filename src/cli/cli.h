@@ -74,7 +74,7 @@ typedef struct {
 } vt_command;
 
 /* Number formats of the KV cache, as --kv-type takes them. */
-#define VT_CLI_KV_TYPES "f16|f32"
+#define VT_CLI_KV_TYPES "f16|q8_0|f32"
 /* --threads, --ctx, --kv-type: for every command that loads a model. */
 extern const vt_option vt_cli_model_options[];
 /* -n, --temperature, --top-p, ... --seed, --stop: for those that generate. None has a standard

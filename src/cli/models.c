@@ -93,24 +93,12 @@ void vt_cli_close_model(vt_cli_model *m)
     *m = (vt_cli_model){0};
 }
 
-static const struct {
-    const char *name;
-    vt_kv_type type;
-} kv_types[] = {{"f16", VT_KV_F16}, {"f32", VT_KV_F32}}; /* VT_CLI_KV_TYPES */
-
 vt_kv_type vt_cli_kv_type(const vt_args *args)
 {
-    const char *name = vt_args_text(args, "kv-type"); /* one of the choices */
-    size_t i = 0;
-    while (i + 1 < VT_COUNT(kv_types) && strcmp(name, kv_types[i].name) != 0) i++;
-    return kv_types[i].type;
-}
-
-const char *vt_cli_kv_name(vt_kv_type type)
-{
-    size_t i = 0;
-    while (i + 1 < VT_COUNT(kv_types) && type != kv_types[i].type) i++;
-    return kv_types[i].name;
+    const char *name = vt_args_text(args, "kv-type");
+    for (vt_kv_type type = VT_KV_F16; type < VT_KV_Q8_0; type++)
+        if (strcmp(name, vt_kv_type_name(type)) == 0) return type;
+    return VT_KV_Q8_0;
 }
 
 vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *entry,
@@ -130,8 +118,8 @@ vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *e
     }
     vt_cli_progress_end(bar);
     if (problem != NULL)
-        vt_cli_note("vetro: the packed form is not used, the original is: %s\n"
-                    "  'vetro pack %s' puts that right",
+        vt_cli_note("vetro: the packed form is not used: %s\n  'vetro pack --force %s' writes it "
+                    "anew; loading the original",
                     problem, entry->name);
     options->path = entry->path;
     return vt_engine_open(options, out, err);

@@ -38,7 +38,6 @@ typedef struct {
 
 /* What --kv-type says, and how it is written there. */
 vt_kv_type vt_cli_kv_type(const vt_args *args);
-const char *vt_cli_kv_name(vt_kv_type type);
 
 /* Open the model's packed form where there is one; else, and when that is damaged (a note on stderr
  * says so), the file it was made from. options->path is set to what was opened. */

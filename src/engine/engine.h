@@ -15,6 +15,7 @@
 #define VT_ENGINE_ENGINE_H
 
 #include "base/progress.h"
+#include "kernels/kv_type.h"
 #include "model/model.h"
 
 typedef struct vt_engine vt_engine;
@@ -33,8 +34,6 @@ const vt_model *vt_engine_model(const vt_engine *e);
 const vt_tokenizer *vt_engine_tokenizer(const vt_engine *e); /* NULL when the file has none */
 const char *vt_engine_isa(const vt_engine *e);
 int vt_engine_n_threads(const vt_engine *e);
-
-typedef enum { VT_KV_F16, VT_KV_F32 } vt_kv_type; /* Q8_0 follows */
 
 typedef struct {
     uint32_t n_ctx;   /* most tokens; 0: min(model's context, 8192) */

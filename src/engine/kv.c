@@ -25,15 +25,19 @@ static uint32_t slots_of(const vt_layer *l, uint32_t n_ctx, uint32_t n_step)
 }
 
 vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx, uint32_t n_step,
-                     bool is_f32, vt_err *err)
+                     vt_kv_type type, vt_err *err)
 {
     const vt_hyper *h = &m->hyper;
-    const uint64_t tile_bytes =
-        (uint64_t)VT_KEY_TILE * h->head_dim * h->n_heads_kv * (is_f32 ? 4 : 2);
-    *kv = (vt_kv_memory){.n_layers = h->n_layers,
-                         .n_heads_kv = h->n_heads_kv,
-                         .head_tile_bytes = tile_bytes / h->n_heads_kv};
-    kv->view.is_f32 = is_f32;
+    const uint64_t head_tile_bytes = vt_kv_head_tile_bytes(type, h->head_dim),
+                   tile_bytes = head_tile_bytes * h->n_heads_kv;
+    *kv = (vt_kv_memory){
+        .n_layers = h->n_layers, .n_heads_kv = h->n_heads_kv, .head_tile_bytes = head_tile_bytes};
+    if (type == VT_KV_Q8_0 && h->head_dim % 32 != 0)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "a KV cache of type q8_0 needs heads of a multiple of 32, this model's have "
+                       "%u: use --kv-type f16",
+                       h->head_dim);
+    kv->view.type = type;
     kv->view.layers = vt_calloc(h->n_layers, sizeof *kv->view.layers);
     if (kv->view.layers == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     uint64_t total = 0;
@@ -99,7 +103,9 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
 
 uint32_t vt_kv_code(const vt_kv_memory *kv)
 {
-    return kv->view.is_f32 ? VT_KV_CODE_F32 : VT_KV_CODE_F16;
+    static const uint32_t codes[] = {
+        [VT_KV_F16] = VT_KV_CODE_F16, [VT_KV_F32] = VT_KV_CODE_F32, [VT_KV_Q8_0] = VT_KV_CODE_Q8_0};
+    return codes[kv->view.type];
 }
 
 const char *vt_kv_code_name(uint32_t code)
@@ -107,6 +113,7 @@ const char *vt_kv_code_name(uint32_t code)
     switch (code) {
     case VT_KV_CODE_F16: return "f16";
     case VT_KV_CODE_F32: return "f32";
+    case VT_KV_CODE_Q8_0: return "q8_0";
     default: return "unknown";
     }
 }

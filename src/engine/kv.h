@@ -22,7 +22,7 @@ typedef struct {
 
 /* n_ctx: most positions; n_step: most tokens of one forward pass. */
 VT_MUSTUSE vt_status vt_kv_init(vt_kv_memory *kv, const vt_model *m, uint32_t n_ctx,
-                                uint32_t n_step, bool is_f32, vt_err *err);
+                                uint32_t n_step, vt_kv_type type, vt_err *err);
 void vt_kv_deinit(vt_kv_memory *kv);
 
 /* May a sequence whose positions reached `high` (one past the last ever written) be continued at
@@ -36,7 +36,7 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
  * the same for every context length and ring size. */
 
 /* The number format, as files on disk name it: fixed for ever. */
-enum { VT_KV_CODE_F16 = 1, VT_KV_CODE_F32 = 2 };
+enum { VT_KV_CODE_F16 = 1, VT_KV_CODE_F32 = 2, VT_KV_CODE_Q8_0 = 3 };
 uint32_t vt_kv_code(const vt_kv_memory *kv);
 const char *vt_kv_code_name(uint32_t code); /* as --kv-type takes it; "unknown" */
 

@@ -40,8 +40,7 @@ vt_status vt_session_new(vt_engine *e, const vt_session_options *options, vt_ses
     s->tokens = vt_calloc(n_ctx, sizeof *s->tokens);
     s->kept = vt_alloc_aligned(64, e->model->hyper.n_vocab * sizeof *s->kept);
     if (s->tokens == NULL || s->kept == NULL) st = vt_fail(err, VT_ENOMEM, "out of memory");
-    if (st == VT_OK)
-        st = vt_kv_init(&s->kv, e->model, n_ctx, n_chunk, options->kv_type == VT_KV_F32, err);
+    if (st == VT_OK) st = vt_kv_init(&s->kv, e->model, n_ctx, n_chunk, options->kv_type, err);
     if (st == VT_OK) st = vt__engine_reserve(e, n_chunk, err);
     if (st != VT_OK) {
         vt_session_free(s);

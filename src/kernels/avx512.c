@@ -96,6 +96,32 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return _mm512_reduce_add_epi32(n); /* integers: any order */
 }
 
+#define LANES_OWN_REDUCTIONS
+/* The tree of rule 7: ((0+8)+(4+12)) ... */
+VT_INLINE float lanes_tree_sum(lanes16 v)
+{
+    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+VT_INLINE float lanes_largest(lanes16 v)
+{
+    __m256 a = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)q)));
+}
+
+#define ATTEND_ROWS  8
+#define ATTEND_PARTS 2
+
 #include "kernels/lanes_body.h"
 
 /* ---- integer tile products ---- */

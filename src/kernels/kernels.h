@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/kv_type.h"
 #include "kernels/matrix.h"
 
 #define VT_NUMERICS_VERSION 1
@@ -34,27 +35,37 @@ typedef void vt_tile_fn(const uint8_t *tile, const vt_activations *a, uint32_t i
 
 /* One KV head of one layer as the attention kernel sees it: tiles of 32 keys at absolute positions
  * 32 i .. 32 i + 31; tile i lies in slot i mod n_slots (a ring, for sliding windows; otherwise
- * n_slots covers the whole context). k  [n_slots][head_dim][32]   lane = key v
- * [n_slots][32][head_dim]   lane = output dimension both half or both float. */
+ * n_slots covers the whole context).
+ *
+ *   k  [n_slots][head_dim][32]   lane = key
+ *   v  [n_slots][32][head_dim]   lane = output dimension
+ *
+ * F16 and F32 are just these numbers. Q8_0 has bytes instead, and behind the bytes of each tile its
+ * scales, halves, each of 32 numbers along the head dimension: k [head_dim / 32][32], v
+ * [32][head_dim / 32]; a number is scale * byte, one float product. */
 typedef struct {
     const void *k;
     const void *v;
     uint32_t n_slots;
     uint32_t head_dim; /* multiple of 16, at most 256 */
-    bool is_f32;
+    vt_kv_type type;
 } vt_kv_head;
 
 enum {
-    VT_KEY_TILE = 32,
-    VT_ATTEND_GROUP_TILES =
-        256, /* tiles combined as one partial result, always (NUMERICS.md, rule 8) */
+    VT_ATTEND_GROUP_TILES = 256, /* tiles of one partial result, always (NUMERICS.md, rule 8) */
+    VT_ATTEND_GROUP = VT_ATTEND_GROUP_TILES * VT_KEY_TILE, /* positions */
     VT_ATTEND_MAX_ROWS = 32,
     VT_MAX_HEAD_DIM = 256,
 };
 
+/* What a row has gathered: the largest score and the sum of exp(score - max); a sink begins it. */
+typedef struct {
+    float max;
+    float sum;
+} vt_attend_state;
+
 /* Attention of n_rows (at most VT_ATTEND_MAX_ROWS) query vectors on one KV head. Row r sees keys
- * begin[r] <= position < end[r], at least one. sink: NULL, or one logit a row that only joins the
- * denominator. */
+ * begin[r] <= position < end[r], at least one. */
 typedef struct {
     vt_kv_head kv;
     uint32_t n_rows;
@@ -62,9 +73,10 @@ typedef struct {
     float *const *out;     /* [n_rows] -> [head_dim] */
     const uint32_t *begin;
     const uint32_t *end;
-    const float *sink; /* [n_rows] or NULL */
-    float scale;       /* multiplies each finished dot product */
-    float *scratch;    /* VT_ATTEND_SCRATCH(head_dim) floats, this thread's */
+    const float *sink; /* [n_rows], logits that only join the denominator; or NULL. For attend */
+    vt_attend_state *state; /* [n_rows] for attend_part */
+    float scale;            /* multiplies each finished dot product */
+    float *scratch;         /* VT_ATTEND_SCRATCH(head_dim) floats, this thread's */
 } vt_attend_job;
 
 #define VT_ATTEND_SCRATCH(head_dim) ((size_t)(head_dim) * (2 * VT_KEY_TILE + VT_ATTEND_MAX_ROWS))
@@ -104,7 +116,14 @@ typedef struct {
     /* Narrow to half; false when a finite value overflows. */
     bool (*to_f16)(const float *x, uint32_t n, uint16_t *out);
 
+    /* All of it. */
     void (*attend)(const vt_attend_job *job);
+    /* The same in pieces, for one long sequence on many threads: what the rows gather among the
+     * positions VT_ATTEND_GROUP i_group .. (i_group + 1) - 1, in out and state (sum 0: they see
+     * none of them); then a row's n_parts parts [n_parts][head_dim], in order, make its result. */
+    void (*attend_part)(const vt_attend_job *job, uint32_t i_group);
+    void (*attend_merge)(float *out, uint32_t head_dim, const float *sink,
+                         const vt_attend_state *states, const float *parts, uint32_t n_parts);
 } vt_kernels;
 
 const vt_kernels *vt_kernels_scalar(void);

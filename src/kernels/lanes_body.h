@@ -33,20 +33,16 @@ static inline float exp_one(float x)
     return v[0];
 }
 
+/* Defined here unless the instruction set's file has defined them in its own way before. */
+#ifndef LANES_OWN_REDUCTIONS
 /* The tree of rule 7: ((0+8)+(4+12)) ... */
-static inline float tree_sum(const float p[16])
+static inline float lanes_tree_sum(lanes16 v)
 {
-    float a[8], b[4];
+    float p[16], a[8], b[4];
+    lanes_store(p, v);
     for (int i = 0; i < 8; i++) a[i] = p[i] + p[i + 8];
     for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
     return (b[0] + b[2]) + (b[1] + b[3]);
-}
-
-static inline float lanes_tree_sum(lanes16 v)
-{
-    float p[16];
-    lanes_store(p, v);
-    return tree_sum(p);
 }
 
 static inline float lanes_largest(lanes16 v)
@@ -57,6 +53,14 @@ static inline float lanes_largest(lanes16 v)
         for (int i = 0; i < step; i++) p[i] = p[i] > p[i + step] ? p[i] : p[i + step];
     return p[0];
 }
+
+static inline lanes16 lanes_load_i8(const int8_t *q)
+{
+    float v[16];
+    for (int i = 0; i < 16; i++) v[i] = (float)q[i];
+    return lanes_load(v);
+}
+#endif
 
 static bool rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *y)
 {
@@ -224,211 +228,6 @@ static bool quantize(const float *x, uint32_t n, uint32_t block, int8_t *q, floa
     return true;
 }
 
-/* ---- attention, rule 8 ---- */
-
-/* What a row has gathered: maximum, sum, and the output in row_out (unscaled). */
-typedef struct {
-    float max;
-    float sum;
-} softmax_state;
-
-static void widen(const uint16_t *half, size_t n, float *out)
-{
-    for (size_t i = 0; i < n; i += 16) lanes_store(out + i, lanes_load_f16(half + i));
-}
-
-/* Scores of `rows` query vectors against a key tile [head_dim][32]: one fma chain over the head
- * dimension. */
-static inline __attribute__((always_inline)) void score_rows(const float *k, uint32_t head_dim,
-                                                             const float *const *q, int rows,
-                                                             float (*scores)[VT_KEY_TILE])
-{
-    lanes16 low[4], high[4];
-    for (int r = 0; r < rows; r++) low[r] = high[r] = lanes_set(0.0f);
-    for (uint32_t d = 0; d < head_dim; d++) {
-        lanes16 k_low = lanes_load(k + d * VT_KEY_TILE),
-                k_high = lanes_load(k + d * VT_KEY_TILE + 16);
-        for (int r = 0; r < rows; r++) {
-            lanes16 x = lanes_set(q[r][d]);
-            low[r] = lanes_fma(x, k_low, low[r]);
-            high[r] = lanes_fma(x, k_high, high[r]);
-        }
-    }
-    for (int r = 0; r < rows; r++) {
-        lanes_store(scores[r], low[r]);
-        lanes_store(scores[r] + 16, high[r]);
-    }
-}
-
-/* out += p[i] * v[i] for keys i of [begin, end), in order; `rows` rows that see the same keys. */
-static inline __attribute__((always_inline)) void gather_rows(const float *v, uint32_t head_dim,
-                                                              uint32_t begin, uint32_t end,
-                                                              int rows,
-                                                              const float (*p)[VT_KEY_TILE],
-                                                              float *const *out)
-{
-    for (uint32_t d = 0; d < head_dim; d += 32) {
-        bool has_high = d + 16 < head_dim;
-        lanes16 low[4], high[4];
-        for (int r = 0; r < rows; r++) {
-            low[r] = lanes_load(out[r] + d);
-            high[r] = has_high ? lanes_load(out[r] + d + 16) : low[r];
-        }
-        for (uint32_t i = begin; i < end; i++) {
-            lanes16 v_low = lanes_load(v + i * head_dim + d);
-            lanes16 v_high = has_high ? lanes_load(v + i * head_dim + d + 16) : v_low;
-            for (int r = 0; r < rows; r++) {
-                lanes16 w = lanes_set(p[r][i]);
-                low[r] = lanes_fma(w, v_low, low[r]);
-                high[r] = lanes_fma(w, v_high, high[r]);
-            }
-        }
-        for (int r = 0; r < rows; r++) {
-            lanes_store(out[r] + d, low[r]);
-            if (has_high) lanes_store(out[r] + d + 16, high[r]);
-        }
-    }
-}
-
-static void scale_vector(float *x, uint32_t n, float factor)
-{
-    for (uint32_t i = 0; i < n; i += 16)
-        lanes_store(x + i, lanes_mul(lanes_load(x + i), lanes_set(factor)));
-}
-
-/* One row, one tile: scores become probabilities relative to the running maximum. */
-static void soften(float *scores, uint32_t begin, uint32_t end, float scale, softmax_state *state,
-                   float *out, uint32_t head_dim)
-{
-    float s[VT_KEY_TILE];
-    for (uint32_t i = 0; i < VT_KEY_TILE; i += 16)
-        lanes_store(s + i, lanes_mul(lanes_load(scores + i), lanes_set(scale)));
-    for (uint32_t i = 0; i < begin; i++) s[i] = -INFINITY;
-    for (uint32_t i = end; i < VT_KEY_TILE; i++) s[i] = -INFINITY;
-    float max = lanes_largest(lanes_max(lanes_load(s), lanes_load(s + 16)));
-    if (max > state->max) {
-        float factor = exp_one(state->max - max);
-        state->sum = state->sum * factor;
-        scale_vector(out, head_dim, factor);
-        state->max = max;
-    }
-    lanes16 m = lanes_set(state->max);
-    /* A masked key is -inf here and exp gives it an exact 0, which adds nothing; its value is never
-     * multiplied. */
-    lanes16 low = lanes_exp(lanes_sub(lanes_load(s), m)),
-            high = lanes_exp(lanes_sub(lanes_load(s + 16), m));
-    lanes_store(scores, low);
-    lanes_store(scores + 16, high);
-    state->sum = state->sum + lanes_tree_sum(lanes_add(low, high));
-}
-
-static void attend_tile(const vt_attend_job *job, uint32_t i_tile, const float *k, const float *v,
-                        softmax_state *state, float *const *out)
-{
-    const uint32_t first = i_tile * VT_KEY_TILE, head_dim = job->kv.head_dim;
-    float scores[4][VT_KEY_TILE];
-    for (uint32_t r0 = 0; r0 < job->n_rows;) {
-        /* Up to four neighbouring rows that see this tile go together; they share the loads. */
-        uint32_t rows = 0, begin[4], end[4];
-        bool is_same = true;
-        for (; rows < 4 && r0 + rows < job->n_rows; rows++) {
-            uint32_t r = r0 + rows;
-            if (job->end[r] <= first || job->begin[r] >= first + VT_KEY_TILE) break;
-            begin[rows] = job->begin[r] > first ? job->begin[r] - first : 0;
-            end[rows] = job->end[r] - first < VT_KEY_TILE ? job->end[r] - first : VT_KEY_TILE;
-            is_same = is_same && begin[rows] == begin[0] && end[rows] == end[0];
-        }
-        if (rows == 0) {
-            r0++;
-            continue;
-        }
-        if (rows == 4) score_rows(k, head_dim, job->q + r0, 4, scores);
-        else
-            for (uint32_t r = 0; r < rows; r++)
-                score_rows(k, head_dim, job->q + r0 + r, 1, scores + r);
-        for (uint32_t r = 0; r < rows; r++)
-            soften(scores[r], begin[r], end[r], job->scale, &state[r0 + r], out[r0 + r], head_dim);
-        if (rows == 4 && is_same)
-            gather_rows(v, head_dim, begin[0], end[0], 4, (const float(*)[VT_KEY_TILE])scores,
-                        out + r0);
-        else
-            for (uint32_t r = 0; r < rows; r++)
-                gather_rows(v, head_dim, begin[r], end[r], 1,
-                            (const float(*)[VT_KEY_TILE])(scores + r), out + r0 + r);
-        r0 += rows;
-    }
-}
-
-/* Fold the group's partial result into the row's running one. */
-static void combine(softmax_state *total, float *out, const softmax_state *part,
-                    const float *part_out, uint32_t head_dim)
-{
-    if (part->sum == 0.0f) return; /* the row saw no key of this group */
-    if (part->max > total->max) {
-        float factor = exp_one(total->max - part->max);
-        total->sum = total->sum * factor;
-        scale_vector(out, head_dim, factor);
-        total->max = part->max;
-    }
-    float factor = exp_one(part->max - total->max);
-    total->sum = fmaf(part->sum, factor, total->sum);
-    for (uint32_t i = 0; i < head_dim; i += 16)
-        lanes_store(out + i,
-                    lanes_fma(lanes_load(part_out + i), lanes_set(factor), lanes_load(out + i)));
-}
-
-static void attend_group(const vt_attend_job *job, uint32_t tile_begin, uint32_t tile_end,
-                         softmax_state *part, float *const *part_out)
-{
-    const vt_kv_head *kv = &job->kv;
-    const size_t n = (size_t)kv->head_dim * VT_KEY_TILE;
-    float *wide_k = job->scratch, *wide_v = job->scratch + n;
-    for (uint32_t r = 0; r < job->n_rows; r++) {
-        part[r] = (softmax_state){-INFINITY, 0.0f};
-        memset(part_out[r], 0, kv->head_dim * sizeof(float));
-    }
-    for (uint32_t i_tile = tile_begin; i_tile < tile_end; i_tile++) {
-        size_t at = (size_t)(i_tile % kv->n_slots) * n;
-        const float *k = (const float *)kv->k + at, *v = (const float *)kv->v + at;
-        if (!kv->is_f32) {
-            widen((const uint16_t *)kv->k + at, n, wide_k);
-            widen((const uint16_t *)kv->v + at, n, wide_v);
-            k = wide_k;
-            v = wide_v;
-        }
-        attend_tile(job, i_tile, k, v, part, part_out);
-    }
-}
-
-static void attend(const vt_attend_job *job)
-{
-    const uint32_t head_dim = job->kv.head_dim;
-    softmax_state total[VT_ATTEND_MAX_ROWS], part[VT_ATTEND_MAX_ROWS];
-    float *part_out[VT_ATTEND_MAX_ROWS];
-    uint32_t lowest = UINT32_MAX, highest = 0;
-    for (uint32_t r = 0; r < job->n_rows; r++) {
-        total[r] =
-            job->sink ? (softmax_state){job->sink[r], 1.0f} : (softmax_state){-INFINITY, 0.0f};
-        memset(job->out[r], 0, head_dim * sizeof(float));
-        part_out[r] = job->scratch + 2 * VT_KEY_TILE * (size_t)head_dim + r * (size_t)head_dim;
-        lowest = job->begin[r] < lowest ? job->begin[r] : lowest;
-        highest = job->end[r] > highest ? job->end[r] : highest;
-    }
-    uint32_t tile_end = (highest + VT_KEY_TILE - 1) / VT_KEY_TILE;
-    for (uint32_t tile = lowest / VT_KEY_TILE; tile < tile_end;) {
-        uint32_t next = (tile / VT_ATTEND_GROUP_TILES + 1) * VT_ATTEND_GROUP_TILES;
-        if (next > tile_end) next = tile_end;
-        attend_group(job, tile, next, part, part_out);
-        for (uint32_t r = 0; r < job->n_rows; r++)
-            combine(&total[r], job->out[r], &part[r], part_out[r], head_dim);
-        tile = next;
-    }
-    for (uint32_t r = 0; r < job->n_rows; r++)
-        for (uint32_t i = 0; i < head_dim; i += 16)
-            lanes_store(job->out[r] + i,
-                        lanes_div(lanes_load(job->out[r] + i), lanes_set(total[r].sum)));
-}
-
 /* ---- floating products, rule 4: one fma chain over the columns, lane = row ---- */
 
 #define DEFINE_FLOAT_TILE(name, element, load)                                            \
@@ -457,3 +256,5 @@ DEFINE_FLOAT_TILE(tile_f32, float, lanes_load)
 DEFINE_FLOAT_TILE(tile_f16, uint16_t, lanes_load_f16)
 DEFINE_FLOAT_TILE(tile_bf16, uint16_t, lanes_load_bf16)
 #undef DEFINE_FLOAT_TILE
+
+#include "kernels/attend_body.h"

@@ -47,4 +47,6 @@ static vt_tile_fn *tile_for(vt_format format)
         .rope = rope,                     \
         .to_f16 = to_f16,                 \
         .attend = attend,                 \
+        .attend_part = attend_part,       \
+        .attend_merge = attend_merge,     \
     }

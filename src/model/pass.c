@@ -82,6 +82,9 @@ static bool take_buffers(vt_pass *p)
     s->sine = take(p, &ok, n, h->rope_dims / 2, sizeof(float));
     s->position = take(p, &ok, n, 1, sizeof *s->position);
     s->run_of = take(p, &ok, n, 1, sizeof(void *));
+    const size_t parts = VT_ATTEND_FEW * (size_t)h->n_heads * (h->n_ctx / VT_ATTEND_GROUP + 1);
+    s->parts = take(p, &ok, parts, h->head_dim, sizeof(float));
+    s->part_states = take(p, &ok, parts, 1, sizeof *s->part_states);
     s->attend_stride = VT_ATTEND_SCRATCH(h->head_dim);
     s->attend = take(p, &ok, (size_t)vt_pool_n_threads(p->pool), s->attend_stride, sizeof(float));
     if (h->n_experts == 0) return ok;
@@ -128,37 +131,13 @@ void vt_pass_free(vt_pass *p)
     if (p == NULL) return;
     vt_pass_scratch *s = p->scratch;
     void *const buffers[] = {
-        p->hidden,
-        p->normed,
-        p->q,
-        p->k,
-        p->v,
-        p->attended,
-        p->gate,
-        p->up,
-        p->logits,
-        s->selected,
-        s->by32.q,
-        s->by32.d,
-        s->by32.sum32,
-        s->by256.q,
-        s->by256.d,
-        s->by256.sum16,
-        s->by256.sum32,
-        s->cosine,
-        s->sine,
-        s->position,
-        s->run_of,
-        s->attend,
-        s->router,
-        s->chosen,
-        s->chosen_weight,
-        s->slot_of,
-        s->token_of,
-        s->expert_begin,
-        s->active,
-        s->gathered,
-        s->expert_out,
+        p->hidden,      p->normed,        p->q,          p->k,           p->v,
+        p->attended,    p->gate,          p->up,         p->logits,      s->selected,
+        s->by32.q,      s->by32.d,        s->by32.sum32, s->by256.q,     s->by256.d,
+        s->by256.sum16, s->by256.sum32,   s->cosine,     s->sine,        s->position,
+        s->run_of,      s->attend,        s->parts,      s->part_states, s->router,
+        s->chosen,      s->chosen_weight, s->slot_of,    s->token_of,    s->expert_begin,
+        s->active,      s->gathered,      s->expert_out,
     };
     for (size_t i = 0; i < VT_COUNT(buffers); i++) vt_free(buffers[i]);
     vt_free(s);

@@ -22,7 +22,7 @@ typedef struct {
 
 typedef struct {
     vt_kv_layer *layers; /* [n_layers] */
-    bool is_f32;         /* otherwise half */
+    vt_kv_type type;
 } vt_kv;
 
 /* n_tokens tokens at positions first_position, first_position + 1, ... of one sequence. */

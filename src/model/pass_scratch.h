@@ -15,6 +15,8 @@ typedef struct {
     int16_t *sum32;
 } vt_quantized;
 
+enum { VT_ATTEND_FEW = 4 }; /* see pass_attend.c */
+
 typedef struct vt_pass_scratch {
     uint32_t max_tokens;
     uint32_t max_slots; /* tokens x experts used, at least max_tokens */
@@ -27,6 +29,8 @@ typedef struct vt_pass_scratch {
     uint32_t max_logits;
     float *attend; /* [threads][VT_ATTEND_SCRATCH] */
     size_t attend_stride;
+    float *parts; /* attention of at most VT_ATTEND_FEW tokens in pieces: [D] each */
+    vt_attend_state *part_states; /* [tokens][H][parts] */
     uint32_t i_layer;
     /* experts */
     float *router; /* [max_tokens][router_stride] */

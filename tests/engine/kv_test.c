@@ -22,7 +22,8 @@ static vt_kv_memory new_kv(bool is_f32)
 {
     vt_kv_memory kv;
     vt_err err = {0};
-    if (vt_kv_init(&kv, &model, CTX, STEP, is_f32, &err) != VT_OK) fail_msg("%s", err.msg);
+    if (vt_kv_init(&kv, &model, CTX, STEP, is_f32 ? VT_KV_F32 : VT_KV_F16, &err) != VT_OK)
+        fail_msg("%s", err.msg);
     return kv;
 }
 

@@ -359,7 +359,8 @@ static void run_attend(const vt_kernels *k, bool is_f32, const float *sink, cons
     }
     vt_attend_job job = {
         .kv = {is_f32 ? (void *)cache->k : (void *)cache->half_k,
-               is_f32 ? (void *)cache->v : (void *)cache->half_v, SLOTS, HEAD, is_f32},
+               is_f32 ? (void *)cache->v : (void *)cache->half_v, SLOTS, HEAD,
+               is_f32 ? VT_KV_F32 : VT_KV_F16},
         .n_rows = ROWS,
         .q = q,
         .out = o,
@@ -443,6 +444,111 @@ static void test_a_row_does_not_depend_on_its_neighbours(void **state)
     free(cache);
 }
 
+/* ---- the number formats of a cache, and attention in pieces ---- */
+
+enum { HEAD8 = 64, SLOTS8 = 600, GROUPS8 = 3, ROWS8 = 19 };
+
+typedef struct {
+    uint8_t *k[3], *v[3]; /* by vt_kv_type; F32 holds what Q8_0 stands for */
+    float q[ROWS8][HEAD8], out[ROWS8][HEAD8];
+    float part[ROWS8][HEAD8], parts[ROWS8][GROUPS8][HEAD8];
+    float scratch[VT_ATTEND_SCRATCH(HEAD8)];
+} typed_cache;
+
+/* Random bytes and scales, and next to them the floats: k[d][key], v[key][d] of each tile. */
+static void fill_typed(typed_cache *c)
+{
+    const size_t n = (size_t)VT_KEY_TILE * HEAD8;
+    for (int t = 0; t < 3; t++) {
+        c->k[t] = calloc(SLOTS8, vt_kv_head_tile_bytes((vt_kv_type)t, HEAD8));
+        c->v[t] = calloc(SLOTS8, vt_kv_head_tile_bytes((vt_kv_type)t, HEAD8));
+    }
+    for (size_t slot = 0; slot < SLOTS8; slot++)
+        for (int is_v = 0; is_v < 2; is_v++) {
+            uint8_t *q =
+                (is_v ? c->v : c->k)[VT_KV_Q8_0] + slot * vt_kv_head_tile_bytes(VT_KV_Q8_0, HEAD8);
+            uint16_t *d = (uint16_t *)(void *)(q + n);
+            float *wide = (float *)(void *)(is_v ? c->v : c->k)[VT_KV_F32] + slot * n;
+            for (size_t i = 0; i < n / 32; i++) d[i] = vt_f32_to_f16(random_float(0.02f));
+            for (size_t i = 0; i < n; i++) {
+                q[i] = (uint8_t)random_u32();
+                const size_t scale = is_v ? i / HEAD8 * (HEAD8 / 32) + i % HEAD8 / 32
+                                          : i / VT_KEY_TILE / 32 * VT_KEY_TILE + i % VT_KEY_TILE;
+                wide[i] = vt_f16_to_f32(d[scale]) * (float)(int8_t)q[i];
+            }
+        }
+    for (int r = 0; r < ROWS8; r++)
+        for (int d = 0; d < HEAD8; d++) c->q[r][d] = random_float(1.0f);
+}
+
+static void attend_typed(typed_cache *c, const vt_kernels *k, vt_kv_type type, bool in_parts)
+{
+    const float *q[ROWS8];
+    float *out[ROWS8], sink[ROWS8];
+    uint32_t begin[ROWS8], end[ROWS8];
+    vt_attend_state state[ROWS8], states[ROWS8][GROUPS8];
+    for (int r = 0; r < ROWS8; r++) {
+        q[r] = c->q[r];
+        out[r] = in_parts ? c->part[r] : c->out[r];
+        begin[r] = r % 3 == 0 ? 0 : (uint32_t)r * 900;
+        end[r] = SLOTS8 * VT_KEY_TILE - (uint32_t)(r * r * 5);
+        sink[r] = (float)r - 3.0f;
+    }
+    vt_attend_job job = {.kv = {c->k[type], c->v[type], SLOTS8, HEAD8, type},
+                         .n_rows = ROWS8,
+                         .q = q,
+                         .out = out,
+                         .begin = begin,
+                         .end = end,
+                         .sink = sink,
+                         .state = state,
+                         .scale = 0.1f,
+                         .scratch = c->scratch};
+    if (!in_parts) {
+        k->attend(&job);
+        return;
+    }
+    for (uint32_t g = 0; g < GROUPS8; g++) {
+        k->attend_part(&job, g);
+        for (int r = 0; r < ROWS8; r++) {
+            states[r][g] = state[r];
+            memcpy(c->parts[r][g], c->part[r], sizeof c->part[r]);
+        }
+    }
+    for (int r = 0; r < ROWS8; r++)
+        k->attend_merge(c->out[r], HEAD8, &sink[r], states[r], c->parts[r][0], GROUPS8);
+}
+
+static typed_cache *typed;
+
+static void check_typed(const vt_kernels *k)
+{
+    float want[ROWS8][HEAD8];
+    attend_typed(typed, vt_kernels_scalar(), VT_KV_F32, false);
+    memcpy(want, typed->out, sizeof want);
+    for (int in_parts = 0; in_parts < 2; in_parts++) {
+        attend_typed(typed, k, VT_KV_F32, in_parts);
+        assert_memory_equal(want, typed->out, sizeof want);
+        attend_typed(typed, k, VT_KV_Q8_0, in_parts);
+        assert_memory_equal(want, typed->out, sizeof want);
+    }
+}
+
+static void test_attention_in_parts_and_over_a_q8_cache_is_attention_over_its_floats(void **state)
+{
+    (void)state;
+    typed = calloc(1, sizeof *typed);
+    assert_non_null(typed);
+    fill_typed(typed);
+    check_typed(vt_kernels_scalar());
+    for_each_isa(check_typed);
+    for (int t = 0; t < 3; t++) {
+        free(typed->k[t]);
+        free(typed->v[t]);
+    }
+    free(typed);
+}
+
 static void test_an_unknown_instruction_set_is_no_table(void **state)
 {
     (void)state;
@@ -461,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_lane_exp_is_the_same_function_as_expf),
         cmocka_unit_test(test_attention_equals_the_scalar_one_and_plain_softmax),
         cmocka_unit_test(test_a_row_does_not_depend_on_its_neighbours),
+        cmocka_unit_test(test_attention_in_parts_and_over_a_q8_cache_is_attention_over_its_floats),
         cmocka_unit_test(test_an_unknown_instruction_set_is_no_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

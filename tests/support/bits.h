@@ -91,10 +91,12 @@ static inline void bits_check(const char *name, size_t n_most)
     assert_true(n <= BITS_MAX_TOKENS);
     size_t n_bytes = n * r.n_vocab * sizeof(float);
     float *got = vt_alloc(n_bytes);
-    float *want[2];
+    float *want[VT_KV_Q8_0 + 1] = {0};
     vt_engine *plain = reference_engine(name, "scalar", 1);
-    want[VT_KV_F16] = reference_run(plain, &r, n, VT_KV_F16);
-    want[VT_KV_F32] = reference_run(plain, &r, n, VT_KV_F32);
+    /* Q8_0 needs heads of whole blocks */
+    const uint32_t head_dim = vt_model_get_info(vt_engine_model(plain))->head_dim;
+    const size_t n_types = head_dim % 32 == 0 ? 3 : 2;
+    for (size_t i = 0; i < n_types; i++) want[i] = reference_run(plain, &r, n, (vt_kv_type)i);
     vt_engine_close(plain);
     int n_runs = 0;
     const vt_kernels *isas[VT_KERNELS_MOST];
@@ -105,7 +107,7 @@ static inline void bits_check(const char *name, size_t n_most)
             assert_string_equal(vt_engine_isa(e), isas[i]->name);
             for (size_t w = 0; w < N_WAYS; w++) {
                 if ((t + w) % n_isas != i) continue;
-                vt_kv_type kv = (t + w / 3) % 2 == 0 ? VT_KV_F16 : VT_KV_F32;
+                vt_kv_type kv = (vt_kv_type)((t + w / 3) % n_types);
                 char what[96];
                 snprintf(what, sizeof what, "%s, %d threads, way %zu, KV %d", isas[i]->name,
                          bits_threads[t], w, (int)kv);
@@ -117,8 +119,7 @@ static inline void bits_check(const char *name, size_t n_most)
             vt_engine_close(e);
         }
     print_message("%s: %d runs, the same bits\n", name, n_runs);
-    vt_free(want[0]);
-    vt_free(want[1]);
+    for (size_t i = 0; i < n_types; i++) vt_free(want[i]);
     vt_free(got);
     reference_free(&r);
 }
