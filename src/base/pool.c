@@ -192,3 +192,36 @@ void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
         if (i < pool->n_spins) pause_briefly();
         else sched_yield();
 }
+
+/* Items of a stretch in a round that begins with `left` of them. */
+static uint32_t stretch_size(const vt_pool *pool, uint32_t left)
+{
+    const uint32_t size = left / (2 * (uint32_t)pool->n_threads);
+    return size == 0 ? 1 : size;
+}
+
+uint32_t vt_pool_n_stretches(const vt_pool *pool, uint32_t n)
+{
+    const uint32_t n_threads = (uint32_t)pool->n_threads;
+    uint32_t count = 0;
+    for (uint32_t left = n; left > 0;) {
+        const uint32_t size = stretch_size(pool, left);
+        const uint32_t round = left / size < n_threads ? left / size : n_threads;
+        count += round;
+        left -= round * size;
+    }
+    return count;
+}
+
+void vt_pool_stretch(const vt_pool *pool, uint32_t n, uint32_t i, uint32_t *begin, uint32_t *end)
+{
+    const uint32_t n_threads = (uint32_t)pool->n_threads;
+    uint32_t left = n, size = stretch_size(pool, left);
+    while (i >= n_threads) {
+        left -= n_threads * size;
+        size = stretch_size(pool, left);
+        i -= n_threads;
+    }
+    *begin = n - left + i * size;
+    *end = *begin + size;
+}

@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 
+#include <stdint.h>
+
 typedef struct vt_pool vt_pool;
 typedef void vt_pool_fn(void *ctx, int i_task, int i_thread);
 
@@ -25,5 +27,11 @@ VT_MUSTUSE vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err);
 void vt_pool_free(vt_pool *pool);
 int vt_pool_n_threads(const vt_pool *pool);
 void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks);
+
+/* n items as tasks of falling size: each round, a stretch for every thread, takes half of what is
+ * left. So a thread walks long stretches of neighbours, which memory likes, and at the end nobody
+ * waits long for the last one. Stretch i of vt_pool_n_stretches is [*begin, *end). */
+uint32_t vt_pool_n_stretches(const vt_pool *pool, uint32_t n);
+void vt_pool_stretch(const vt_pool *pool, uint32_t n, uint32_t i, uint32_t *begin, uint32_t *end);
 
 #endif

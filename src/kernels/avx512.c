@@ -272,7 +272,10 @@ VT_INLINE void tile_32(vt_format format, int T, const uint8_t *tile, const vt_ac
     const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks;
     __m512 acc[8];
     block_sums of[8];
-    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (int t = 0; t < T; t++) {
+        acc[t] = _mm512_setzero_ps();
+        __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
+    }
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * quants, *s = scales + b * scale_bytes;
         const size_t i = b % SUMS_AT_ONCE;
@@ -334,7 +337,10 @@ VT_INLINE void tile_45_k(vt_format format, int T, const uint8_t *tile, const vt_
     const float *d = a->d + (size_t)i_first * n_blocks;
     const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks * 8;
     __m512 acc[8];
-    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (int t = 0; t < T; t++) {
+        acc[t] = _mm512_setzero_ps();
+        __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
+    }
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * quants, *s = scales + b * VT_Q45_K_SCALES;
         if (T <= FEW_TOKENS) prefetch_ahead(q, quants, s, VT_Q45_K_SCALES);
@@ -391,7 +397,10 @@ VT_INLINE void tile_6_k(vt_format format, int T, const uint8_t *tile, const vt_a
     const float *d = a->d + (size_t)i_first * n_blocks;
     const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * 16;
     __m512 acc[8];
-    for (int t = 0; t < T; t++) acc[t] = _mm512_setzero_ps();
+    for (int t = 0; t < T; t++) {
+        acc[t] = _mm512_setzero_ps();
+        __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
+    }
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * VT_Q6_K_QUANTS, *s = scales + b * VT_Q6_K_SCALES;
         if (T <= FEW_TOKENS) prefetch_ahead(q, VT_Q6_K_QUANTS, s, VT_Q6_K_SCALES);

@@ -4,11 +4,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "kernels/math.h"
 
-enum { TOKENS_PER_TASK = 8 };
+enum { TOKENS_PER_TASK = 8, HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
 
 vt_status vt__pass_fail(vt_pass *p, vt_status code, const char *fmt, ...)
 {
@@ -38,8 +39,11 @@ static void *take(vt_pass *p, bool *ok, size_t n, size_t width, size_t size)
     if (__builtin_mul_overflow(n, width, &bytes) || __builtin_mul_overflow(bytes, size, &bytes))
         *ok = false;
     if (!*ok) return NULL;
-    void *buffer = vt_alloc_aligned(64, bytes);
+    const bool is_large = bytes >= LARGE;
+    void *buffer = vt_alloc_aligned(is_large ? HUGE_PAGE : 64, bytes);
     if (buffer == NULL) *ok = false;
+    /* Products write down a column of [tokens][width], each row a small page of its own. */
+    else if (is_large) (void)madvise(buffer, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     p->scratch->n_bytes += bytes;
     return buffer;
 }

@@ -8,8 +8,6 @@
 
 #include "kernels/math.h"
 
-enum { TASKS_PER_THREAD = 64 }; /* experts differ in the number of their tokens */
-
 /* The `used` largest logits of a token in order, ties to the lower index, and their softmax. */
 static void choose(const float *logits, uint32_t n_experts, uint32_t used, uint32_t *chosen,
                    float *weight)
@@ -81,39 +79,38 @@ typedef struct {
     float *y[2];
     vt_tile_fn *tile[2];
     uint32_t n_outs;
-    uint32_t tiles_per_task, tasks_per_expert;
     atomic_bool has_failed;
 } expert_job;
 
-/* A stretch of tiles of one expert, for all its slots. */
+/* One tile of expert e in matrix o, for all the expert's slots. */
+static void run_expert_tile(const expert_job *job, uint32_t o, uint32_t e, uint32_t i_tile)
+{
+    const vt_pass_scratch *s = job->p->scratch;
+    const vt_matrix *m = job->m[o];
+    const uint32_t first = s->expert_begin[e], n = s->expert_begin[e + 1] - first;
+    const uint32_t n_rows = m->n_rows, row = i_tile * VT_TILE_ROWS;
+    const uint8_t *tile =
+        m->tiles + ((size_t)e * vt_tiles_of(n_rows) + i_tile) * vt_tile_bytes(m->format, m->n_cols);
+    const float *bias = job->bias[o] + (size_t)e * n_rows + row;
+    float *y = job->y[o] + (size_t)first * n_rows + row;
+    job->tile[o](tile, &job->a[o], first, n, y, n_rows);
+    for (uint32_t t = 0; t < n; t++)
+        job->p->kernels->add(y + (size_t)t * n_rows, bias, VT_TILE_ROWS);
+}
+
+/* A stretch of the tiles of all experts that have slots; of both matrices, where there are two. One
+ * matrix after the other: each is read in one go. */
 static void expert_task(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
     const expert_job *job = ctx;
     const vt_pass_scratch *s = job->p->scratch;
-    const uint32_t e = s->active[(uint32_t)i_task / job->tasks_per_expert],
-                   i = (uint32_t)i_task % job->tasks_per_expert;
-    const uint32_t first = s->expert_begin[e], n = s->expert_begin[e + 1] - first;
-    const uint32_t n_rows = job->m[0]->n_rows, n_tiles = vt_tiles_of(n_rows);
-    const uint32_t block = vt__pass_token_block(job->m[0]->n_cols);
-    for (uint32_t o = 0; o < job->n_outs; o++) {
-        const vt_matrix *m = job->m[o];
-        const size_t tile_bytes = vt_tile_bytes(m->format, m->n_cols);
-        const uint8_t *tiles = m->tiles + (size_t)e * n_tiles * tile_bytes;
-        const float *bias = job->bias[o] + (size_t)e * n_rows;
-        for (uint32_t t0 = 0; t0 < n; t0 += block) {
-            const uint32_t n_tokens = n - t0 < block ? n - t0 : block;
-            for (uint32_t tile = i * job->tiles_per_task;
-                 tile < (i + 1) * job->tiles_per_task && tile < n_tiles; tile++) {
-                float *y = job->y[o] + (size_t)(first + t0) * n_rows + (size_t)tile * VT_TILE_ROWS;
-                job->tile[o](tiles + tile * tile_bytes, &job->a[o], first + t0, n_tokens, y,
-                             n_rows);
-                for (uint32_t t = 0; t < n_tokens; t++)
-                    job->p->kernels->add(y + (size_t)t * n_rows, bias + (size_t)tile * VT_TILE_ROWS,
-                                         VT_TILE_ROWS);
-            }
-        }
-    }
+    const uint32_t n_tiles = vt_tiles_of(job->m[0]->n_rows);
+    uint32_t begin, end;
+    vt_pool_stretch(job->p->pool, s->n_active * n_tiles, (uint32_t)i_task, &begin, &end);
+    for (uint32_t o = 0; o < job->n_outs; o++)
+        for (uint32_t i = begin; i < end; i++)
+            run_expert_tile(job, o, s->active[i / n_tiles], i % n_tiles);
 }
 
 static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
@@ -127,11 +124,8 @@ static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
     }
     if (!vt__pass_ok(p)) return;
     /* Only experts that have slots make tasks: of 128, a token being decoded has 4. */
-    const uint32_t n_tiles = vt_tiles_of(m->n_rows), n_active = p->scratch->n_active;
-    uint32_t step = n_active * n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * TASKS_PER_THREAD);
-    job->tiles_per_task = step == 0 ? 1 : step < n_tiles ? step : n_tiles;
-    job->tasks_per_expert = (n_tiles + job->tiles_per_task - 1) / job->tiles_per_task;
-    vt_pool_run(p->pool, expert_task, job, (int)(n_active * job->tasks_per_expert));
+    const uint32_t n = p->scratch->n_active * vt_tiles_of(m->n_rows);
+    vt_pool_run(p->pool, expert_task, job, (int)vt_pool_n_stretches(p->pool, n));
 }
 
 static void gather_slot(void *ctx, int i_task, int i_thread)

@@ -1,17 +1,16 @@
 /* pass_linear.c -- matrix products of a pass: quantise the activations once, then hand out
  * stretches of 16-row tiles.
  *
- * A task is (block of tokens, matrix, stretch of tiles). Blocks of tokens keep the activations in
- * the L2 cache while the tiles stream past; with one token there is one block and the tiles are
- * read once, at the speed of memory. */
+ * A task is (block of tokens, stretch of the tiles of all matrices). Blocks of tokens keep the
+ * activations in the L2 cache while the tiles stream past; with one token there is one block and
+ * the tiles are read once, at the speed of memory. */
 #include "model/pass_scratch.h"
 
 enum {
     MAX_OUTS = 4,
     L2_BUDGET = 512 << 10,
     MAX_TOKEN_BLOCK = 512,
-    ROWS_PER_TASK = 8,    /* when quantising */
-    TASKS_PER_THREAD = 8, /* so that a slow core can take fewer */
+    ROWS_PER_TASK = 8, /* when quantising */
     EPILOGUE_TOKENS = 32,
 };
 
@@ -69,12 +68,13 @@ vt_activations vt__pass_activations(vt_pass *p, const float *x, uint32_t n, uint
 typedef struct {
     vt_pass *p;
     const vt_linear *outs;
+    int n_outs;
     vt_activations a[MAX_OUTS];
     vt_tile_fn *tile[MAX_OUTS];
-    uint32_t first_task[MAX_OUTS + 1]; /* of one token block */
-    uint32_t tiles_per_task;
+    uint32_t
+        first_tile[MAX_OUTS + 1]; /* of each matrix, when the tiles of all are counted through */
     uint32_t token_block;
-    uint32_t n_tasks; /* of one token block */
+    uint32_t n_stretches; /* of one token block */
 } linear_job;
 
 /* One tile for some tokens: y = W x, then the bias, then the residual. */
@@ -117,25 +117,24 @@ static void linear_task(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
     const linear_job *job = ctx;
-    const uint32_t i_block = (uint32_t)i_task / job->n_tasks, i = (uint32_t)i_task % job->n_tasks;
+    const uint32_t i_block = (uint32_t)i_task / job->n_stretches,
+                   i = (uint32_t)i_task % job->n_stretches;
     const uint32_t first_token = i_block * job->token_block;
     uint32_t end_token = first_token + job->token_block;
     if (end_token > job->p->n_tokens) end_token = job->p->n_tokens;
-    int i_out = 0;
-    while (i >= job->first_task[i_out + 1]) i_out++;
-    const uint32_t n_tiles = vt_tiles_of(job->outs[i_out].matrix->n_rows);
-    uint32_t tile = (i - job->first_task[i_out]) * job->tiles_per_task,
-             end = tile + job->tiles_per_task;
-    if (end > n_tiles) end = n_tiles;
-    for (; tile < end; tile++) run_tile(job, i_out, tile, first_token, end_token);
+    uint32_t tile, end;
+    vt_pool_stretch(job->p->pool, job->first_tile[job->n_outs], i, &tile, &end);
+    for (int i_out = 0; tile < end; tile++) {
+        while (tile >= job->first_tile[i_out + 1]) i_out++;
+        run_tile(job, i_out, tile - job->first_tile[i_out], first_token, end_token);
+    }
 }
 
 void vt_pass_linear(vt_pass *p, const float *x, const vt_linear *outs, int n_outs)
 {
     if (!vt__pass_ok(p)) return;
     VT_CHECK(n_outs >= 1 && n_outs <= MAX_OUTS);
-    linear_job job = {.p = p, .outs = outs};
-    uint32_t n_tiles = 0;
+    linear_job job = {.p = p, .outs = outs, .n_outs = n_outs};
     for (int i = 0; i < n_outs; i++) {
         const vt_matrix *m = outs[i].matrix;
         uint32_t block = vt_format_by_id((uint32_t)m->format)->activation_len;
@@ -146,17 +145,11 @@ void vt_pass_linear(vt_pass *p, const float *x, const vt_linear *outs, int n_out
         job.a[i] =
             same < i ? job.a[same] : vt__pass_activations(p, x, p->n_tokens, m->n_cols, m->format);
         job.tile[i] = p->kernels->tile(m->format);
-        n_tiles += vt_tiles_of(m->n_rows);
+        job.first_tile[i + 1] = job.first_tile[i] + vt_tiles_of(m->n_rows);
     }
     if (!vt__pass_ok(p)) return;
     job.token_block = vt__pass_token_block(outs[0].matrix->n_cols);
-    job.tiles_per_task = n_tiles / (uint32_t)(vt_pool_n_threads(p->pool) * TASKS_PER_THREAD);
-    if (job.tiles_per_task == 0) job.tiles_per_task = 1;
-    for (int i = 0; i < n_outs; i++)
-        job.first_task[i + 1] =
-            job.first_task[i] +
-            (vt_tiles_of(outs[i].matrix->n_rows) + job.tiles_per_task - 1) / job.tiles_per_task;
-    job.n_tasks = job.first_task[n_outs];
+    job.n_stretches = vt_pool_n_stretches(p->pool, job.first_tile[n_outs]);
     uint32_t n_blocks = (p->n_tokens + job.token_block - 1) / job.token_block;
-    vt_pool_run(p->pool, linear_task, &job, (int)(n_blocks * job.n_tasks));
+    vt_pool_run(p->pool, linear_task, &job, (int)(n_blocks * job.n_stretches));
 }
