@@ -131,6 +131,32 @@ static void test_workers_take_no_signals_and_the_caller_still_does(void **state)
     vt_pool_free(pool);
 }
 
+static void test_stretches_cover_everything_once_and_shrink(void **state)
+{
+    (void)state;
+    const int n_threads[] = {1, 2, 3, 8, 64};
+    for (size_t t = 0; t < sizeof n_threads / sizeof n_threads[0]; t++) {
+        vt_pool *pool = NULL;
+        assert_int_equal(vt_pool_new(n_threads[t], &pool, NULL), VT_OK);
+        assert_int_equal(vt_pool_n_stretches(pool, 0), 0);
+        for (uint32_t n = 1; n < 3000; n += n < 70 ? 1 : 97) {
+            uint32_t next = 0, last = UINT32_MAX;
+            const uint32_t count = vt_pool_n_stretches(pool, n);
+            for (uint32_t i = 0; i < count; i++) {
+                uint32_t begin, end;
+                vt_pool_stretch(pool, n, i, &begin, &end);
+                assert_int_equal(begin, next);
+                assert_true(end > begin && end - begin <= last);
+                last = end - begin;
+                next = end;
+            }
+            assert_int_equal(next, n);
+            assert_int_equal(last, 1);
+        }
+        vt_pool_free(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_a_pool_that_never_ran_a_job_stops_at_once),
         cmocka_unit_test(test_a_number_of_threads_out_of_range_is_refused_with_the_number),
         cmocka_unit_test(test_failing_each_allocation_of_a_new_pool_is_reported_and_leaks_nothing),
+        cmocka_unit_test(test_stretches_cover_everything_once_and_shrink),
         cmocka_unit_test(test_workers_take_no_signals_and_the_caller_still_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
