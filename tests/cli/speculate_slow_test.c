@@ -32,7 +32,8 @@ static json_t *run(const plan *p, const char *mode)
     child_result r =
         child_vetro(&(child_options){.timeout_ms = 120000}, "run", MODEL, p->prompt, "-n", "120",
                     "--json", "--logprobs", "3", "--temperature", p->temperature, "--seed", p->seed,
-                    "--repetition-penalty", p->penalty, "--stop", "zebra", "--speculate", mode);
+                    "--repetition-penalty", p->penalty, "--stop", "zebra", "--kv-store", "off",
+                    "--speculate", mode);
     if (r.code != 0) fail_msg("code %d: %s", r.code, r.err.ptr);
     if (vt_json_parse(vt_slice_trim(vt_buffer_slice(&r.out)), &o, &err) != VT_OK)
         fail_msg("%s: %s", err.msg, r.out.ptr);
