@@ -51,12 +51,7 @@ const vt_option vt_cli_model_options[] = {
      .max = 1 << 24,
      .standard = "0",
      .help = "most tokens held at once (0: the model's context, at most 8192)"},
-    {.name = "kv-type",
-     .argument = "TYPE",
-     .kind = VT_OPTION_CHOICE,
-     .choices = VT_CLI_KV_TYPES,
-     .standard = "f16",
-     .help = "number format of the KV cache"},
+    VT_CLI_KV_TYPE_OPTION,
     {0},
 };
 

@@ -73,8 +73,14 @@ typedef struct {
     int (*run)(const vt_args *args);
 } vt_command;
 
-/* Number formats of the KV cache, as --kv-type takes them. */
-#define VT_CLI_KV_TYPES "f16|q8_0|f32"
+/* --kv-type, for tables that are not vt_cli_model_options. */
+#define VT_CLI_KV_TYPE_OPTION   \
+    {.name = "kv-type",         \
+     .argument = "TYPE",        \
+     .kind = VT_OPTION_CHOICE,  \
+     .choices = "f16|q8_0|f32", \
+     .standard = "f16",         \
+     .help = "number format of the KV cache"}
 /* --threads, --ctx, --kv-type: for every command that loads a model. */
 extern const vt_option vt_cli_model_options[];
 /* -n, --temperature, --top-p, ... --seed, --stop: for those that generate. None has a standard

@@ -8,7 +8,7 @@
 #include "base/env.h"
 #include "cli/prefixes.h"
 
-int vt_cli_open_store(vt_store **out)
+int vt_cli_data_path(const char *name, char **out)
 {
     vt_err err = {0};
     char *data = NULL;
@@ -16,13 +16,25 @@ int vt_cli_open_store(vt_store **out)
     vt_buffer_init(&path, 65536);
     vt_status st = vt_env_dir(VT_DIR_DATA, &data, &err);
     if (st == VT_OK) {
-        vt_buffer_printf(&path, "%s/models", data);
-        st = vt_buffer_status(&path, "the path of the models", &err);
+        vt_buffer_printf(&path, "%s/%s", data, name);
+        st = vt_buffer_status(&path, "the path of the data directory", &err);
     }
-    if (st == VT_OK) st = vt_store_open(path.ptr, out, &err);
+    if (st == VT_OK) *out = vt_buffer_take(&path);
+    if (st == VT_OK && *out == NULL) st = vt_fail(&err, VT_ENOMEM, "out of memory");
     vt_buffer_deinit(&path);
     vt_free(data);
     return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+}
+
+int vt_cli_open_store(vt_store **out)
+{
+    vt_err err = {0};
+    char *path = NULL;
+    int code = vt_cli_data_path("models", &path);
+    if (code != VT_EXIT_OK) return code;
+    if (vt_store_open(path, out, &err) != VT_OK) code = vt_cli_fail(&err, NULL);
+    vt_free(path);
+    return code;
 }
 
 int vt_cli_resolve_model(vt_store *store, const char *model, vt_store_entry *out)

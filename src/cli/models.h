@@ -7,6 +7,9 @@
 #include "engine/engine.h"
 #include "model/store.h"
 
+/* DATA/NAME, where the program keeps things; free with vt_free. */
+int vt_cli_data_path(const char *name, char **out);
+
 /* The store below the data directory. */
 int vt_cli_open_store(vt_store **out);
 

@@ -66,20 +66,7 @@ int vt_cli_check_prefixes(const vt_args *args)
 
 int vt_cli_prefix_dir(char **out)
 {
-    vt_err err = {0};
-    char *data = NULL;
-    vt_buffer path;
-    vt_buffer_init(&path, 65536);
-    vt_status st = vt_env_dir(VT_DIR_DATA, &data, &err);
-    if (st == VT_OK) {
-        vt_buffer_printf(&path, "%s/kv", data);
-        st = vt_buffer_status(&path, "the path of the prefix store", &err);
-    }
-    if (st == VT_OK) *out = vt_buffer_take(&path);
-    if (st == VT_OK && *out == NULL) st = vt_fail(&err, VT_ENOMEM, "out of memory");
-    vt_buffer_deinit(&path);
-    vt_free(data);
-    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+    return vt_cli_data_path("kv", out);
 }
 
 /* --explain-cache, after each prompt; ctx is the engine. */

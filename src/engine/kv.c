@@ -101,21 +101,17 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
     return true;
 }
 
+_Static_assert(VT_KV_F16 == 0 && VT_KV_F32 == 1 && VT_KV_Q8_0 == 2, "codes are in files");
+
 uint32_t vt_kv_code(const vt_kv_memory *kv)
 {
-    static const uint32_t codes[] = {
-        [VT_KV_F16] = VT_KV_CODE_F16, [VT_KV_F32] = VT_KV_CODE_F32, [VT_KV_Q8_0] = VT_KV_CODE_Q8_0};
-    return codes[kv->view.type];
+    return (uint32_t)kv->view.type + 1;
 }
 
 const char *vt_kv_code_name(uint32_t code)
 {
-    switch (code) {
-    case VT_KV_CODE_F16: return "f16";
-    case VT_KV_CODE_F32: return "f32";
-    case VT_KV_CODE_Q8_0: return "q8_0";
-    default: return "unknown";
-    }
+    return code >= 1 && code <= VT_KV_Q8_0 + 1 ? vt_kv_type_name((vt_kv_type)(code - 1))
+                                               : "unknown";
 }
 
 size_t vt_kv_tile_bytes(const vt_kv_memory *kv)

@@ -35,8 +35,7 @@ bool vt_kv_can_continue(const vt_kv_memory *kv, const vt_model *m, uint32_t from
  * here. Its bytes are the keys of every head in order, then the values, as pass.h lays them out:
  * the same for every context length and ring size. */
 
-/* The number format, as files on disk name it: fixed for ever. */
-enum { VT_KV_CODE_F16 = 1, VT_KV_CODE_F32 = 2, VT_KV_CODE_Q8_0 = 3 };
+/* The number format, as files on disk name it, fixed for ever: the type and one more. */
 uint32_t vt_kv_code(const vt_kv_memory *kv);
 const char *vt_kv_code_name(uint32_t code); /* as --kv-type takes it; "unknown" */
 

@@ -119,6 +119,30 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return sum_8(_mm256_add_epi32(lo, hi));
 }
 
+VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+{
+    return (lanes16){
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)q))),
+        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(q + 8))))};
+}
+
+/* The tree of rule 7: ((0+8)+(4+12)) ... */
+VT_INLINE float lanes_tree_sum(lanes16 v)
+{
+    __m256 a = _mm256_add_ps(v.lo, v.hi);
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+VT_INLINE float lanes_largest(lanes16 v)
+{
+    __m256 a = _mm256_max_ps(v.lo, v.hi);
+    __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
 #include "kernels/lanes_body.h"
 
 /* ---- integer tile products ---- */

@@ -96,7 +96,6 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return _mm512_reduce_add_epi32(n); /* integers: any order */
 }
 
-#define LANES_OWN_REDUCTIONS
 /* The tree of rule 7: ((0+8)+(4+12)) ... */
 VT_INLINE float lanes_tree_sum(lanes16 v)
 {
@@ -434,24 +433,7 @@ VT_INLINE void tile_6_k(vt_format format, int T, const uint8_t *tile, const vt_a
     for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
 }
 
-/* Eight tokens at a time, then 4, 2, 1; each width is its own unrolled copy. */
-#define DEFINE_TILE(name, body, format)                                                      \
-    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,         \
-                     uint32_t n_tokens, float *y, size_t y_stride)                           \
-    {                                                                                        \
-        uint32_t t = 0;                                                                      \
-        for (; t + 8 <= n_tokens; t += 8)                                                    \
-            body(format, 8, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-        if (n_tokens & 4) {                                                                  \
-            body(format, 4, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 4;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 2) {                                                                  \
-            body(format, 2, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 2;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 1) body(format, 1, tile, a, i_first + t, y + t * y_stride, y_stride); \
-    }
+#define DEFINE_TILE VT_DEFINE_TILE_8_4_2_1
 
 #include "kernels/table_body.h"
 

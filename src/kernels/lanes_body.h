@@ -3,8 +3,8 @@
  * first (lanes_plain.h, or intrinsics). Every operation on lanes16 is an IEEE operation on each
  * lane, so the bits cannot depend on how it is carried out.
  *
- * Not a header for anyone else: it defines static functions and is included exactly once by
- * scalar.c, avx2.c, avx512.c. */
+ * Not a header for anyone else: it defines static functions and is included exactly once by the
+ * file of each instruction set. */
 
 /* See vt_expf in math.c: the same operations, lane by lane. */
 static inline lanes16 lanes_exp(lanes16 x)
@@ -32,35 +32,6 @@ static inline float exp_one(float x)
     lanes_store(v, lanes_exp(lanes_set(x)));
     return v[0];
 }
-
-/* Defined here unless the instruction set's file has defined them in its own way before. */
-#ifndef LANES_OWN_REDUCTIONS
-/* The tree of rule 7: ((0+8)+(4+12)) ... */
-static inline float lanes_tree_sum(lanes16 v)
-{
-    float p[16], a[8], b[4];
-    lanes_store(p, v);
-    for (int i = 0; i < 8; i++) a[i] = p[i] + p[i + 8];
-    for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
-    return (b[0] + b[2]) + (b[1] + b[3]);
-}
-
-static inline float lanes_largest(lanes16 v)
-{
-    float p[16];
-    lanes_store(p, v);
-    for (int step = 8; step > 0; step /= 2)
-        for (int i = 0; i < step; i++) p[i] = p[i] > p[i + step] ? p[i] : p[i + step];
-    return p[0];
-}
-
-static inline lanes16 lanes_load_i8(const int8_t *q)
-{
-    float v[16];
-    for (int i = 0; i < 16; i++) v[i] = (float)q[i];
-    return lanes_load(v);
-}
-#endif
 
 static bool rms_norm(const float *x, const float *weight, uint32_t n, float eps, float *y)
 {

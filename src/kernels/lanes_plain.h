@@ -78,6 +78,28 @@ static inline lanes16 lanes_abs(lanes16 a)
     return r;
 }
 
+static inline lanes16 lanes_load_i8(const int8_t *q)
+{
+    lanes16 r;
+    FOR_LANES r.v[i] = (float)q[i];
+    return r;
+}
+
+/* The tree of rule 7: ((0+8)+(4+12)) ... */
+static inline float lanes_tree_sum(lanes16 a)
+{
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) a.v[i] = a.v[i] + a.v[i + step];
+    return a.v[0];
+}
+
+static inline float lanes_largest(lanes16 a)
+{
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) a.v[i] = a.v[i] > a.v[i + step] ? a.v[i] : a.v[i + step];
+    return a.v[0];
+}
+
 /* p * 2^n in two steps, n the integer that was added to the magic number in t (see vt_expf). */
 static inline lanes16 lanes_scale_by_power(lanes16 p, lanes16 t)
 {

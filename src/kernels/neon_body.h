@@ -121,6 +121,36 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return vaddvq_s32(sum); /* integers: any order */
 }
 
+VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+{
+    lanes16 r;
+    const int16x8_t words[2] = {vmovl_s8(vld1_s8(q)), vmovl_s8(vld1_s8(q + 8))};
+    r.v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[0])));
+    r.v[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words[0])));
+    r.v[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[1])));
+    r.v[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words[1])));
+    return r;
+}
+
+/* The tree of rule 7: ((0+8)+(4+12)) ... */
+VT_INLINE float lanes_tree_sum(lanes16 a)
+{
+    const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+    const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+VT_INLINE float lanes_largest(lanes16 a)
+{
+    const lanes16 high = {{a.v[2], a.v[3], a.v[2], a.v[3]}};
+    const lanes16 eight = lanes_max(a, high);
+    float p[16];
+    lanes_store(p, eight);
+    for (int step = 4; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) p[i] = p[i] > p[i + step] ? p[i] : p[i + step];
+    return p[0];
+}
+
 #include "kernels/lanes_body.h"
 
 /* ---- integer tile products: decoding 4 rows x 32 columns ---- */
@@ -610,23 +640,6 @@ VT_INLINE void tile_256(vt_format format, int T, const uint8_t *tile, const vt_a
 #define tile_45_k tile_256
 #define tile_6_k  tile_256
 
-/* Eight tokens at a time, then 4, 2, 1; each width is its own unrolled copy. */
-#define DEFINE_TILE(name, body, format)                                                      \
-    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,         \
-                     uint32_t n_tokens, float *y, size_t y_stride)                           \
-    {                                                                                        \
-        uint32_t t = 0;                                                                      \
-        for (; t + 8 <= n_tokens; t += 8)                                                    \
-            body(format, 8, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-        if (n_tokens & 4) {                                                                  \
-            body(format, 4, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 4;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 2) {                                                                  \
-            body(format, 2, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 2;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 1) body(format, 1, tile, a, i_first + t, y + t * y_stride, y_stride); \
-    }
+#define DEFINE_TILE VT_DEFINE_TILE_8_4_2_1
 
 #include "kernels/table_body.h"

@@ -6,41 +6,25 @@
 
 #include <cmocka.h>
 
-#include "../support/child.h"
-#include "base/json.h"
+#include "../support/child_json.h"
 
 #define TINY VT_TEST_DATA "/cli/tiny-chat.gguf"
 
 static const child_options home = {.home = "/tmp/vetro-no-such-home"};
-
-static json_t *json_of(const child_result *r)
-{
-    json_t *o = NULL;
-    if (r->code != 0) fail_msg("code %d: %s", r->code, r->err.ptr);
-    assert_int_equal(vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &o, NULL), VT_OK);
-    return o;
-}
-
-static double number(const json_t *o, const char *name)
-{
-    const json_t *value = json_object_get(o, name);
-    if (!json_is_number(value)) fail_msg("no number \"%s\"", name);
-    return json_number_value(value);
-}
 
 static void test_with_limits_each_test_has_its_share(void **state)
 {
     (void)state;
     child_result r =
         child_vetro(&home, "bench", TINY, "-p", "8", "-n", "0", "-r", "1", "--limits", "--json");
-    json_t *o = json_of(&r);
+    json_t *o = child_json(&r);
     const json_t *limits = json_object_get(o, "limits");
-    assert_true(number(limits, "memory_gbps") > 0 && number(limits, "int8_tops") > 0);
-    assert_true(number(json_object_get(limits, "one_thread"), "f32_gflops") > 0);
+    assert_true(child_number(limits, "memory_gbps") > 0 && child_number(limits, "int8_tops") > 0);
+    assert_true(child_number(json_object_get(limits, "one_thread"), "f32_gflops") > 0);
     const json_t *test = json_array_get(json_object_get(o, "tests"), 0);
     const json_t *share = json_object_get(test, "share");
-    assert_true(number(share, "memory") > 0 && number(share, "memory") < 1);
-    assert_true(number(share, "f32") > 0 && number(share, "f32") < 1);
+    assert_true(child_number(share, "memory") > 0 && child_number(share, "memory") < 1);
+    assert_true(child_number(share, "f32") > 0 && child_number(share, "f32") < 1);
     json_decref(o);
     child_free(&r);
 }

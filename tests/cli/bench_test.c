@@ -8,28 +8,12 @@
 
 #include <libxml/parser.h>
 
-#include "../support/child.h"
+#include "../support/child_json.h"
 #include "base/file.h"
-#include "base/json.h"
 
 #define TINY VT_TEST_DATA "/cli/tiny-chat.gguf"
 
 static const child_options home = {.home = "/tmp/vetro-no-such-home"};
-
-static json_t *json_of(const child_result *r)
-{
-    json_t *o = NULL;
-    if (r->code != 0) fail_msg("code %d: %s", r->code, r->err.ptr);
-    assert_int_equal(vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &o, NULL), VT_OK);
-    return o;
-}
-
-static double number(const json_t *o, const char *name)
-{
-    const json_t *value = json_object_get(o, name);
-    if (!json_is_number(value)) fail_msg("no number \"%s\"", name);
-    return json_number_value(value);
-}
 
 static void expect_usage_error(const child_result *r, const char *part)
 {
@@ -43,23 +27,23 @@ static void test_every_length_depth_and_number_of_threads_is_a_test(void **state
     static const char *const names[] = {"pp8", "pp5", "tg3", "pp8@d16", "pp5@d16", "tg3@d16"};
     child_result r = child_vetro(&home, "bench", TINY, "-p", "8,5", "-n", "3", "-d", "0,16", "-t",
                                  "1,2", "-r", "2", "--json");
-    json_t *o = json_of(&r);
+    json_t *o = child_json(&r);
     const json_t *tests = json_object_get(o, "tests");
     assert_int_equal(json_array_size(tests), 2 * VT_COUNT(names));
     for (size_t i = 0; i < json_array_size(tests); i++) {
         const json_t *t = json_array_get(tests, i);
         assert_string_equal(json_string_value(json_object_get(t, "name")),
                             names[i % VT_COUNT(names)]);
-        assert_true(number(t, "threads") == (double)(1 + i / VT_COUNT(names)));
-        assert_true(number(t, "runs") == 2);
-        assert_true(number(t, "min") > 0);
-        assert_true(number(t, "min") <= number(t, "tokens_per_second"));
-        assert_true(number(t, "tokens_per_second") <= number(t, "max"));
-        assert_true(number(json_object_get(t, "work"), "bytes") > 0);
+        assert_true(child_number(t, "threads") == (double)(1 + i / VT_COUNT(names)));
+        assert_true(child_number(t, "runs") == 2);
+        assert_true(child_number(t, "min") > 0);
+        assert_true(child_number(t, "min") <= child_number(t, "tokens_per_second"));
+        assert_true(child_number(t, "tokens_per_second") <= child_number(t, "max"));
+        assert_true(child_number(json_object_get(t, "work"), "bytes") > 0);
         assert_null(json_object_get(t, "share")); /* without --limits nobody knows */
     }
-    assert_true(number(o, "threads") == 2);
-    assert_true(number(o, "memory_high_water") > 1e6);
+    assert_true(child_number(o, "threads") == 2);
+    assert_true(child_number(o, "memory_high_water") > 1e6);
     assert_int_equal(strlen(json_string_value(json_object_get(o, "digest"))), 64);
     assert_true(strlen(json_string_value(json_object_get(o, "commit"))) > 0);
     assert_true(strlen(json_string_value(json_object_get(o, "isa"))) > 0);
@@ -74,7 +58,7 @@ static void test_sequences_that_generate_together_count_all_their_tokens(void **
     static const char *const names[] = {"tg4", "tg4@b8", "tg4@d16", "tg4@b8@d16"};
     child_result r = child_vetro(&home, "bench", TINY, "-p", "0", "-n", "4", "-d", "0,16", "-b",
                                  "1,8", "-t", "1", "-r", "3", "--json");
-    json_t *o = json_of(&r);
+    json_t *o = child_json(&r);
     const json_t *tests = json_object_get(o, "tests");
     assert_int_equal(json_array_size(tests), VT_COUNT(names));
     for (size_t i = 0; i < VT_COUNT(names); i++)
@@ -89,14 +73,14 @@ static void test_loading_is_measured_in_its_parts(void **state)
     (void)state;
     child_result r =
         child_vetro(&home, "bench", TINY, "-p", "0", "-n", "0", "--load", "-r", "3", "--json");
-    json_t *o = json_of(&r);
+    json_t *o = child_json(&r);
     const json_t *load = json_object_get(o, "load");
     assert_int_equal(json_array_size(json_object_get(o, "tests")), 0);
-    assert_true(number(load, "runs") == 3);
-    assert_true(number(load, "open") > 0 && number(load, "first_token") > 0);
-    assert_true(number(load, "min") <= number(load, "seconds"));
-    assert_true(number(load, "seconds") <= number(load, "max"));
-    assert_true(number(load, "max") > number(load, "open"));
+    assert_true(child_number(load, "runs") == 3);
+    assert_true(child_number(load, "open") > 0 && child_number(load, "first_token") > 0);
+    assert_true(child_number(load, "min") <= child_number(load, "seconds"));
+    assert_true(child_number(load, "seconds") <= child_number(load, "max"));
+    assert_true(child_number(load, "max") > child_number(load, "open"));
     json_decref(o);
     child_free(&r);
 }

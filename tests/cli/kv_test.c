@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../support/child.h"
-#include "base/json.h"
+#include "../support/child_json.h"
 
 #define MODEL VT_TEST_DATA "/cli/tiny-chat.gguf"
 
@@ -49,15 +48,6 @@ static bool contains(const vt_buffer *b, const char *text)
     return strstr(b->ptr, text) != NULL;
 }
 
-static json_t *object(const child_result *r)
-{
-    json_t *value = NULL;
-    vt_err err = {0};
-    if (vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &value, &err) != VT_OK)
-        fail_msg("%s: %s", err.msg, r->out.ptr);
-    return value;
-}
-
 static json_int_t integer(const json_t *o, const char *key)
 {
     assert_true(json_is_integer(json_object_get(o, key)));
@@ -82,7 +72,7 @@ static json_t *kv_json(const char *action, int want_code)
 {
     child_result r = child_vetro(&options, "kv", action, "--json");
     assert_int_equal(r.code, want_code);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     child_free(&r);
     return o;
 }
@@ -265,7 +255,7 @@ static void test_gc_keeps_to_a_size_and_all_removes_everything(void **state)
     char half[32];
     snprintf(half, sizeof half, "%lld", (long long)before / 2);
     child_result r = child_vetro(&options, "kv", "gc", "--max", half, "--json");
-    o = object(&r);
+    o = child_json(&r);
     assert_true(integer(o, "bytes") > 0 && integer(o, "bytes") <= before / 2);
     assert_int_equal(integer(o, "bytes") + integer(o, "bytes_removed"), before);
     json_decref(o);

@@ -11,8 +11,7 @@
 
 #include <cmocka.h>
 
-#include "../support/child.h"
-#include "base/json.h"
+#include "../support/child_json.h"
 #include "base/utf8.h"
 
 #define MODEL VT_TEST_DATA "/cli/tiny-chat.gguf"
@@ -22,15 +21,6 @@
 static bool contains(const vt_buffer *b, const char *text)
 {
     return strstr(b->ptr, text) != NULL;
-}
-
-static json_t *object(const child_result *r)
-{
-    json_t *value = NULL;
-    vt_err err = {0};
-    if (vt_json_parse(vt_slice_trim(vt_buffer_slice(&r->out)), &value, &err) != VT_OK)
-        fail_msg("%s: %s", err.msg, r->out.ptr);
-    return value;
 }
 
 static json_int_t integer_at(const json_t *o, const char *outer, const char *inner)
@@ -71,7 +61,7 @@ static void test_run_json_has_the_fields_of_the_contract(void **state)
     child_result r = child_vetro(NULL, "run", MODEL, "hi", "-n", "12", "--json", "--logprobs", "3",
                                  "--seed", "5");
     assert_int_equal(r.code, 0);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     assert_true(json_is_string(json_object_get(o, "text")));
     assert_string_equal(json_string_value(json_object_get(o, "finish_reason")), "length");
     assert_int_equal(integer_at(o, "usage", "completion_tokens"), 12);
@@ -105,7 +95,7 @@ static void test_guessing_ahead_can_be_switched_off_and_changes_no_answer(void *
         child_result r = child_vetro(NULL, "run", MODEL, "hi hi hi", "-n", "120", "--json",
                                      "--seed", "5", "--speculate", modes[i]);
         assert_int_equal(r.code, 0);
-        o[i] = object(&r);
+        o[i] = child_json(&r);
         child_free(&r);
     }
     assert_int_equal(integer_at(o[1], "timings", "drafted"), 0);
@@ -124,7 +114,7 @@ static char *greedy_text(const char *stop, char *finish, size_t size)
         stop ? child_vetro(NULL, "run", MODEL, "hi", "-n", "60", "--json", "--stop", stop)
              : child_vetro(NULL, "run", MODEL, "hi", "-n", "60", "--json");
     assert_int_equal(r.code, 0);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     char *text = strdup(json_string_value(json_object_get(o, "text")));
     snprintf(finish, size, "%s", json_string_value(json_object_get(o, "finish_reason")));
     json_decref(o);
@@ -193,7 +183,7 @@ static void test_run_with_a_schema_prints_json_that_fits(void **state)
     close(fd);
     child_result r = child_vetro(NULL, "run", MODEL, "hi", "--schema", path, "-n", "200");
     assert_int_equal(r.code, 0);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     assert_true(json_is_integer(json_object_get(o, "a")));
     assert_true(json_is_boolean(json_object_get(o, "b")));
     json_decref(o);
@@ -342,7 +332,7 @@ static void test_chat_saves_what_tokenize_takes(void **state)
     assert_true(contains(&r.err, "File exists")); /* the second one overwrites nothing */
     child_result t = child_vetro(NULL, "tokenize", MODEL, "--chat", path, "--json");
     assert_int_equal(t.code, 0);
-    json_t *o = object(&t);
+    json_t *o = child_json(&t);
     assert_true(json_array_size(json_object_get(o, "ids")) > 20);
     assert_string_equal(json_string_value(json_array_get(json_object_get(o, "pieces"), 0)),
                         "<|im_start|>");
@@ -376,7 +366,7 @@ static void test_tokenize_goes_there_and_back(void **state)
         child_vetro(&(child_options){.input = ids.out.ptr}, "tokenize", MODEL, "--decode");
     assert_string_equal(back.out.ptr, text);
     child_result json = child_vetro(NULL, "tokenize", MODEL, "the", "--json");
-    json_t *o = object(&json);
+    json_t *o = child_json(&json);
     assert_int_equal(json_array_size(json_object_get(o, "ids")), 2);
     assert_string_equal(json_string_value(json_array_get(json_object_get(o, "pieces"), 0)), "th");
     json_decref(o);
@@ -411,7 +401,7 @@ static void test_logits_come_whole_or_not_at_all(void **state)
     write_ids(tokens, (const int32_t[]){1, 2, 3, 4, 5}, 5);
     child_result r = child_vetro(NULL, "logits", PLAIN, "--tokens", tokens, "--out", out, "--json");
     assert_int_equal(r.code, 0);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     assert_int_equal(json_integer_value(json_object_get(o, "tokens")), 5);
     json_int_t n_vocab = json_integer_value(json_object_get(o, "vocabulary"));
     json_decref(o);
@@ -444,7 +434,7 @@ static void test_perplexity_scores_the_second_half_of_each_window(void **state)
     child_result r = child_vetro(NULL, "perplexity", MODEL, VT_SOURCE_DIR "/CMakeLists.txt",
                                  "--ctx", "64", "--windows", "3", "--json");
     assert_int_equal(r.code, 0);
-    json_t *o = object(&r);
+    json_t *o = child_json(&r);
     assert_int_equal(json_integer_value(json_object_get(o, "windows")), 3);
     assert_int_equal(json_integer_value(json_object_get(o, "tokens")), 3 * 31);
     assert_true(json_real_value(json_object_get(o, "perplexity")) > 1);

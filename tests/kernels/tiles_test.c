@@ -14,16 +14,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/math.h"
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_u32(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 16);
-}
+#include "support/random.h"
 
 enum { TOKENS = 21 };
 
