@@ -9,11 +9,12 @@
 #include <utf8proc.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 
 /* Rules of words.c and stem.c: raised when they change, so that old indexes are built anew. */
-enum { WORD_RULES = 2, BUSY_MS = 20000 };
+enum { WORD_RULES = 2, BUSY_MS = 20000, RETRY_MS = 5 };
 
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
@@ -116,6 +117,21 @@ static vt_status create_schema(vt_index *ix, vt_err *err)
     return st;
 }
 
+/* Of several processes that change a new file to WAL at once, all but one are told SQLITE_BUSY: each
+ * holds a shared lock while it asks for more, so SQLite doesn't let its busy handler wait. */
+static int set_up(vt_index *ix)
+{
+    int rc;
+    double deadline = vt_clock_seconds() + BUSY_MS / 1e3;
+    do {
+        rc = exec(ix, "PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL;"
+                      "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
+                      "PRAGMA cache_size=-16384;");
+        if ((rc & 0xff) == SQLITE_BUSY) sqlite3_sleep(RETRY_MS);
+    } while ((rc & 0xff) == SQLITE_BUSY && vt_clock_seconds() < deadline);
+    return rc;
+}
+
 static bool has_tables(vt_index *ix, int *rc)
 {
     sqlite3_stmt *stmt = NULL;
@@ -140,10 +156,7 @@ static vt_status open_db(vt_index *ix, vt_err *err)
     sqlite3_db_config(ix->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     sqlite3_db_config(ix->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     rc = vt_tokenizer_register(ix->db);
-    if (rc == SQLITE_OK)
-        rc = exec(ix,
-                  "PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                  "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;");
+    if (rc == SQLITE_OK) rc = set_up(ix);
     if (rc != SQLITE_OK) return vt_index_fail(ix, rc, "set up the database", err);
 
     if (!has_tables(ix, &rc)) {

@@ -303,6 +303,39 @@ static void test_two_processes_refresh_one_folder_at_once(void **state)
     folder_free(&f);
 }
 
+/* A new database is changed to WAL by whoever comes first; nobody may be turned away for it. */
+static void test_many_processes_open_a_new_index_at_the_same_moment(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 8, ROUNDS = 25 };
+    for (int round = 0; round < ROUNDS; round++) {
+        folder f = folder_new();
+        folder_text(&f, "a.txt", "the needle is here\n");
+        int start[2];
+        assert_int_equal(pipe(start), 0);
+        pid_t pids[PROCESSES];
+        for (int i = 0; i < PROCESSES; i++) {
+            pids[i] = fork();
+            assert_true(pids[i] >= 0);
+            if (pids[i] == 0) {
+                char byte;
+                close(start[1]);
+                if (read(start[0], &byte, 1) != 0) _exit(2); /* until the parent closes its end */
+                vt_library_close(open_with(&f, NULL, NULL));
+                _exit(0);
+            }
+        }
+        close(start[0]);
+        close(start[1]);
+        for (int i = 0; i < PROCESSES; i++) {
+            int status = -1;
+            assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+            assert_int_equal(status, 0);
+        }
+        folder_free(&f);
+    }
+}
+
 static void test_a_link_in_place_of_the_index_is_not_followed(void **state)
 {
     (void)state;
@@ -356,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_killed_in_the_middle_the_index_goes_on_where_it_was),
         cmocka_unit_test(test_a_damaged_index_is_rebuilt_with_a_notice),
         cmocka_unit_test(test_two_processes_refresh_one_folder_at_once),
+        cmocka_unit_test(test_many_processes_open_a_new_index_at_the_same_moment),
         cmocka_unit_test(test_a_link_in_place_of_the_index_is_not_followed),
         cmocka_unit_test(test_a_cancelled_refresh_keeps_what_it_did),
     };
