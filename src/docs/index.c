@@ -117,8 +117,8 @@ static vt_status create_schema(vt_index *ix, vt_err *err)
     return st;
 }
 
-/* Of several processes that change a new file to WAL at once, all but one are told SQLITE_BUSY: each
- * holds a shared lock while it asks for more, so SQLite doesn't let its busy handler wait. */
+/* Of several processes that change a new file to WAL at once, all but one are told SQLITE_BUSY:
+ * each holds a shared lock while it asks for more, so SQLite doesn't let its busy handler wait. */
 static int set_up(vt_index *ix)
 {
     int rc;
