@@ -98,6 +98,7 @@ static json_t *answer_json(const ask_state *s)
                   "usage", usage, "seconds", s->seconds, "load_seconds", s->model.load_seconds);
     if (o == NULL) return NULL;
     if (a->reason != NULL) json_object_set_new(o, "reason", text_json(a->reason));
+    if (s->model.explained != NULL) json_object_set(o, "cache", s->model.explained);
     if (s->searches_itself) return o;
     json_object_set_new(o, "thresholds", limits_json(&s->limits));
     json_object_set_new(o, "log_odds",

@@ -156,6 +156,7 @@ static json_t *result_json(run_state *r, const vt_generate_result *g)
     if (r->reasoning.len > 0)
         json_object_set_new(out, "reasoning", vt_json_string(vt_buffer_slice(&r->reasoning)));
     if (r->logprobs != NULL) json_object_set(out, "logprobs", r->logprobs);
+    if (r->model.explained != NULL) json_object_set(out, "cache", r->model.explained);
     if (r->model.entry.digest[0] != '\0')
         json_object_set_new(out, "model", json_string(r->model.entry.digest));
     return out;

@@ -102,6 +102,7 @@ void vt_cli_close_model(vt_cli_model *m)
     vt_session_free(m->session);
     vt_engine_close(m->engine);
     vt_store_entry_deinit(&m->entry);
+    json_decref(m->explained);
     *m = (vt_cli_model){0};
 }
 
@@ -140,30 +141,29 @@ vt_status vt_cli_open_engine(vt_engine_options *options, const vt_store_entry *e
 int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
                       vt_cli_model *out)
 {
-    vt_cli_model m = {0};
     vt_err err = {0};
     vt_engine_options options = {.isa = vt_env_isa()};
     vt_session_options session = wanted != NULL ? *wanted : (vt_session_options){0};
+    *out = (vt_cli_model){0};
     if (!vt_args_threads(args, &options.n_threads)) return VT_EXIT_USAGE;
     if (vt_args_int(args, "ctx") > 0) session.n_ctx = (uint32_t)vt_args_int(args, "ctx");
     session.kv_type = vt_cli_kv_type(args);
     const bool keeps = vt_args_command(args)->caching != NULL;
     int code = keeps ? vt_cli_check_prefixes(args) : VT_EXIT_OK;
-    if (code == VT_EXIT_OK) code = vt_cli_find_model(model, false, &m.entry);
+    if (code == VT_EXIT_OK) code = vt_cli_find_model(model, false, &out->entry);
     if (code != VT_EXIT_OK) return code;
     vt_cli_progress bar;
     vt_cli_progress_begin(&bar);
     options.progress = &bar.progress;
     double start = vt_clock_seconds();
-    vt_status st = vt_cli_open_engine(&options, &m.entry, &bar, &m.engine, &err);
+    vt_status st = vt_cli_open_engine(&options, &out->entry, &bar, &out->engine, &err);
     vt_cli_progress_end(&bar);
-    if (st == VT_OK) st = vt_session_new(m.engine, &session, &m.session, &err);
-    m.session_options = session;
-    m.load_seconds = vt_clock_seconds() - start;
+    if (st == VT_OK) st = vt_session_new(out->engine, &session, &out->session, &err);
+    out->session_options = session;
+    out->load_seconds = vt_clock_seconds() - start;
     if (st != VT_OK) code = vt_cli_fail(&err, NULL);
-    else if (keeps) code = vt_cli_keep_prefixes(args, &m);
-    if (code == VT_EXIT_OK) *out = m;
-    else vt_cli_close_model(&m);
+    else if (keeps) code = vt_cli_keep_prefixes(args, out);
+    if (code != VT_EXIT_OK) vt_cli_close_model(out);
     return code;
 }
 

@@ -30,13 +30,15 @@ typedef struct {
 int vt_cli_open_header(const char *model, vt_cli_header *out);
 void vt_cli_close_header(vt_cli_header *h);
 
-/* A loaded model with one session. */
+/* A loaded model with one session. Keep the struct where vt_cli_open_model has filled it. */
 typedef struct {
     vt_store_entry entry;
     vt_engine *engine;
     vt_session *session;
     vt_session_options session_options; /* to make more like it */
     double load_seconds;
+    json_t *explained; /* --explain-cache: an array of vt_prefix_explain_json, one for each prompt
+                        * so far; else NULL */
 } vt_cli_model;
 
 /* What --kv-type says, and how it is written there. */
@@ -50,7 +52,7 @@ VT_MUSTUSE vt_status vt_cli_open_engine(vt_engine_options *options, const vt_sto
 /* Load MODEL by the shared options (--threads, --ctx, --kv-type; VETRO_ISA), with a progress bar; a
  * command with `caching` options gets an engine that keeps prefixes.
  * The session's n_ctx and n_chunk are taken from `wanted` (may be NULL) where --ctx is not given.
- */
+ * On failure *out is empty. */
 int vt_cli_open_model(const vt_args *args, const char *model, const vt_session_options *wanted,
                       vt_cli_model *out);
 void vt_cli_close_model(vt_cli_model *m);

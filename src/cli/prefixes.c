@@ -25,7 +25,8 @@ const vt_option vt_cli_caching_options[] = {
      .standard = STANDARD_SIZE,
      .help = "most bytes of them on disk, and no more than a tenth of what is free there"},
     {.name = "explain-cache",
-     .help = "say on standard error what of each prompt was reused, and why not more"},
+     .help = "say on standard error, and in --json as \"cache\", what of each prompt was reused, "
+             "and why not more"},
     {0},
 };
 
@@ -69,30 +70,34 @@ int vt_cli_prefix_dir(char **out)
     return vt_cli_data_path("kv", out);
 }
 
-/* --explain-cache, after each prompt; ctx is the engine. */
+/* --explain-cache, after each prompt; ctx is the vt_cli_model. */
 static void explain(void *ctx, const vt_prefix_report *report)
 {
+    const vt_cli_model *m = ctx;
+    const vt_tokenizer *t = vt_engine_tokenizer(m->engine);
     vt_buffer text;
+    json_array_append_new(m->explained, vt_prefix_explain_json(report, t));
     vt_buffer_init(&text, 0);
-    vt_prefix_explain(report, vt_engine_tokenizer(ctx), &text);
+    vt_prefix_explain(report, t, &text);
     fflush(stdout);
     if (isatty(STDERR_FILENO) == 1) fputs("\r\033[K", stderr); /* a progress bar may be there */
     vt_cli_print_safe(stderr, vt_buffer_slice(&text), true);
     vt_buffer_deinit(&text);
 }
 
-int vt_cli_keep_prefixes(const vt_args *args, const vt_cli_model *m)
+int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m)
 {
     const char *where = vt_args_text(args, "kv-store");
     const bool explains = vt_args_flag(args, "explain-cache");
     vt_err err = {0};
     char *dir = NULL;
+    if (explains) m->explained = json_array();
     if (strcmp(where, "off") == 0) {
         if (explains) vt_cli_note("cache: off (--kv-store off)");
         return VT_EXIT_OK;
     }
     vt_prefix_options options = {
-        .explains = explains, .on_sync = explains ? explain : NULL, .ctx = m->engine};
+        .explains = explains, .on_sync = explains ? explain : NULL, .ctx = m};
     VT_CHECK(vt_cli_parse_size(vt_args_text(args, "kv-store-size"), &options.disk_bytes));
     /* Of a file that is not in the store, or was touched, nobody knows which model it is. */
     const bool is_known = m->entry.digest[0] != '\0' && !m->entry.is_stale;

@@ -31,6 +31,7 @@
 #ifndef VT_ENGINE_PREFIX_H
 #define VT_ENGINE_PREFIX_H
 
+#include "base/json.h"
 #include "engine/engine.h"
 
 /* Why a sync did not find more. */
@@ -48,6 +49,8 @@ typedef enum {
 
 /* "nothing stored begins like this prompt" and so on. */
 const char *vt_prefix_miss_text(vt_prefix_miss miss);
+/* "nothing", "other_kv_type": for programs. */
+const char *vt_prefix_miss_name(vt_prefix_miss miss);
 
 enum { VT_PREFIX_SHOWN = 8 };
 
@@ -90,5 +93,8 @@ bool vt_engine_flush_prefixes(vt_engine *e, uint32_t timeout_ms);
 /* The report as lines for a person, each beginning with "cache: "; t (may be NULL) gives the texts
  * of the tokens around the place where the prompt parts. */
 void vt_prefix_explain(const vt_prefix_report *report, const vt_tokenizer *t, vt_buffer *out);
+
+/* The same as an object for programs (docs/cache.md); NULL when memory ran out. */
+json_t *vt_prefix_explain_json(const vt_prefix_report *report, const vt_tokenizer *t);
 
 #endif

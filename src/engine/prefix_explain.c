@@ -7,21 +7,30 @@
 
 #include "base/alloc.h"
 
+static const struct {
+    const char *name, *text;
+} misses[] = {
+    [VT_MISS_NONE] = {"none", "everything but the last token was stored"},
+    [VT_MISS_NOTHING] = {"nothing", "nothing stored begins like this prompt"},
+    [VT_MISS_PARTS] = {"parts", "the stored prefix goes on differently"},
+    [VT_MISS_ENDS] = {"ends", "nothing is stored beyond"},
+    [VT_MISS_DAMAGED] = {"damaged", "the next stored block is damaged ('vetro kv verify')"},
+    [VT_MISS_EVICTED] = {"evicted", "the next block was removed to keep to the budget"},
+    [VT_MISS_OTHER_KV_TYPE] = {"other_kv_type",
+                               "a prefix like this is stored with another --kv-type"},
+    [VT_MISS_OTHER_MODEL] = {"other_model", "a prefix like this is stored for another model"},
+    [VT_MISS_OTHER_NUMERICS] = {"other_numerics", "a prefix like this is stored by a vetro of "
+                                                  "another numerics version"},
+};
+
 const char *vt_prefix_miss_text(vt_prefix_miss miss)
 {
-    static const char *const texts[] = {
-        [VT_MISS_NONE] = "everything but the last token was stored",
-        [VT_MISS_NOTHING] = "nothing stored begins like this prompt",
-        [VT_MISS_PARTS] = "the stored prefix goes on differently",
-        [VT_MISS_ENDS] = "nothing is stored beyond",
-        [VT_MISS_DAMAGED] = "the next stored block is damaged ('vetro kv verify')",
-        [VT_MISS_EVICTED] = "the next block was removed to keep to the budget",
-        [VT_MISS_OTHER_KV_TYPE] = "a prefix like this is stored with another --kv-type",
-        [VT_MISS_OTHER_MODEL] = "a prefix like this is stored for another model",
-        [VT_MISS_OTHER_NUMERICS] =
-            "a prefix like this is stored by a vetro of another numerics version",
-    };
-    return texts[miss];
+    return misses[miss].text;
+}
+
+const char *vt_prefix_miss_name(vt_prefix_miss miss)
+{
+    return misses[miss].name;
 }
 
 /* ---- finding it ---- */
@@ -130,7 +139,35 @@ void vt__prefix_find_miss(vt_prefix_store *p, const vt_prefix_tree *t, const vt_
 
 /* ---- telling it ---- */
 
-static void append_tokens(vt_buffer *out, const vt_tokenizer *t, const int32_t *tokens, size_t n)
+/* Tokens around the place where the prompt parts: what stands before it, how what is stored goes
+ * on, how the prompt goes on. Borrowed from the report. */
+typedef struct {
+    const int32_t *before, *stored, *here;
+    size_t n_before, n_stored, n_here;
+} surroundings;
+
+static size_t shown(size_t n)
+{
+    return n < VT_PREFIX_SHOWN ? n : VT_PREFIX_SHOWN;
+}
+
+/* False when there is no such place, or no tokenizer to show it by. */
+static bool find_surroundings(const vt_prefix_report *r, const vt_tokenizer *t, surroundings *out)
+{
+    const size_t at = r->position;
+    if (t == NULL || r->miss == VT_MISS_NONE || at >= r->n_tokens) return false;
+    *out = (surroundings){
+        .before = r->tokens + at - shown(at),
+        .n_before = shown(at),
+        .stored = r->stored,
+        .n_stored = r->miss == VT_MISS_PARTS ? r->n_stored : 0,
+        .here = r->tokens + at,
+        .n_here = shown(r->n_tokens - at),
+    };
+    return true;
+}
+
+static void append_quoted(vt_buffer *out, const vt_tokenizer *t, const int32_t *tokens, size_t n)
 {
     vt_buffer_byte(out, '"');
     for (size_t i = 0; i < n; i++) {
@@ -143,14 +180,9 @@ static void append_tokens(vt_buffer *out, const vt_tokenizer *t, const int32_t *
     vt_buffer_byte(out, '"');
 }
 
-static size_t shown(size_t n)
-{
-    return n < VT_PREFIX_SHOWN ? n : VT_PREFIX_SHOWN;
-}
-
 void vt_prefix_explain(const vt_prefix_report *r, const vt_tokenizer *t, vt_buffer *out)
 {
-    const size_t at = r->position;
+    surroundings around;
     vt_buffer_printf(out,
                      "cache: %zu of %zu prompt tokens reused (session %zu, memory %zu, disk %zu) "
                      "in %.0f ms\n",
@@ -161,18 +193,56 @@ void vt_prefix_explain(const vt_prefix_report *r, const vt_tokenizer *t, vt_buff
                          "cache: the session had %zu of them, but its sliding window has moved on "
                          "too far to go back there\n",
                          r->n_lost);
-    vt_buffer_printf(out, "cache: at token %zu: %s", at, vt_prefix_miss_text(r->miss));
-    if (r->miss != VT_MISS_NONE && at < r->n_tokens && t != NULL) {
+    vt_buffer_printf(out, "cache: at token %zu: %s", r->position, vt_prefix_miss_text(r->miss));
+    if (find_surroundings(r, t, &around)) {
         vt_buffer_printf(out, "; after ");
-        append_tokens(out, t, r->tokens + at - shown(at), shown(at));
+        append_quoted(out, t, around.before, around.n_before);
         if (r->miss == VT_MISS_PARTS) {
             vt_buffer_printf(out, " stored ");
-            append_tokens(out, t, r->stored, r->n_stored);
+            append_quoted(out, t, around.stored, around.n_stored);
         }
         vt_buffer_printf(out, " here ");
-        append_tokens(out, t, r->tokens + at, shown(r->n_tokens - at));
+        append_quoted(out, t, around.here, around.n_here);
     }
     vt_buffer_byte(out, '\n');
     if (!r->has_disk) vt_buffer_printf(out, "cache: nothing is kept on disk\n");
     if (r->problem != NULL) vt_buffer_printf(out, "cache: not written: %s\n", r->problem);
+}
+
+static json_t *tokens_json(const vt_tokenizer *t, const int32_t *tokens, size_t n)
+{
+    vt_buffer text;
+    vt_buffer_init(&text, 0);
+    for (size_t i = 0; i < n; i++) vt_buffer_append(&text, vt_tokenizer_bytes(t, tokens[i]));
+    json_t *out = text.failed ? NULL : vt_json_string(vt_buffer_slice(&text));
+    vt_buffer_deinit(&text);
+    return out;
+}
+
+json_t *vt_prefix_explain_json(const vt_prefix_report *r, const vt_tokenizer *t)
+{
+    surroundings around;
+    json_t *reused = json_pack("{s:I, s:I, s:I}", "session", (json_int_t)r->n_session, "memory",
+                               (json_int_t)r->n_ram, "disk", (json_int_t)r->n_disk);
+    json_t *out =
+        json_pack("{s:I, s:o, s:f, s:I, s:s, s:s, s:b}", "prompt_tokens", (json_int_t)r->n_tokens,
+                  "reused", reused, "seconds", r->seconds, "position", (json_int_t)r->position,
+                  "miss", vt_prefix_miss_name(r->miss), "reason", vt_prefix_miss_text(r->miss),
+                  "on_disk", (int)r->has_disk);
+    if (out == NULL) return NULL;
+    int failed = 0;
+    if (r->n_lost > r->n_ram + r->n_disk)
+        failed |= json_object_set_new(out, "window_lost", json_integer((json_int_t)r->n_lost));
+    if (find_surroundings(r, t, &around)) {
+        failed |= json_object_set_new(out, "after", tokens_json(t, around.before, around.n_before));
+        failed |= json_object_set_new(out, "here", tokens_json(t, around.here, around.n_here));
+        if (r->miss == VT_MISS_PARTS)
+            failed |=
+                json_object_set_new(out, "stored", tokens_json(t, around.stored, around.n_stored));
+    }
+    if (r->problem != NULL)
+        failed |= json_object_set_new(out, "problem", vt_json_string(vt_slice_cstr(r->problem)));
+    if (failed == 0) return out;
+    json_decref(out);
+    return NULL;
 }

@@ -103,6 +103,70 @@ static void test_a_second_start_reads_nothing_twice(void **state)
     child_free(&off);
 }
 
+static void expect_text(const json_t *o, const char *key, const char *want)
+{
+    const char *got = json_string_value(json_object_get(o, key));
+    if (got == NULL || strcmp(got, want) != 0)
+        fail_msg("\"%s\" is %s, not %s", key, got != NULL ? got : "missing", want);
+}
+
+/* The one explanation in what `run --json --explain-cache` printed; *answer owns it. */
+static const json_t *explained(const char *question, const char *where, json_t **answer)
+{
+    child_result r =
+        child_vetro(&options, "run", "tiny", question, "--system", LONG_SYSTEM, "-n", "3",
+                    "--temperature", "0", "--explain-cache", "--json", "--kv-store", where);
+    assert_int_equal(r.code, 0);
+    *answer = child_json(&r);
+    child_free(&r);
+    const json_t *list = json_object_get(*answer, "cache");
+    assert_true(json_is_array(list));
+    return json_array_get(list, 0);
+}
+
+static void test_the_explanation_is_in_the_json_too(void **state)
+{
+    (void)state;
+    json_t *cold = NULL, *same = NULL, *other = NULL, *ram = NULL, *off = NULL;
+    empty_store();
+    const json_t *c = explained("why?", "disk", &cold);
+    expect_text(c, "miss", "nothing");
+    expect_text(c, "reason", "nothing stored begins like this prompt");
+    assert_int_equal(integer(c, "position"), 0);
+    assert_true(json_is_true(json_object_get(c, "on_disk")));
+    const json_int_t n = integer(c, "prompt_tokens");
+    assert_int_equal(n, integer(json_object_get(cold, "usage"), "prompt_tokens"));
+    c = explained("why?", "disk", &same);
+    const json_t *reused = json_object_get(c, "reused");
+    assert_int_equal(integer(reused, "session"), 0);
+    assert_int_equal(integer(reused, "memory"), 0);
+    assert_int_equal(integer(reused, "disk"), n - 1);
+    assert_int_equal(integer(json_object_get(same, "usage"), "cached_tokens"), n - 1);
+    expect_text(c, "miss", "none");
+    assert_null(json_object_get(c, "here"));
+    c = explained("wherefore?", "disk", &other);
+    expect_text(c, "miss", "parts");
+    expect_text(c, "after", "\n<|im_start|>user\nw");
+    expect_text(c, "stored", "hy?<|im_end|>\n<|im_start|>as");
+    expect_text(c, "here", "herefore?");
+    assert_true(integer(json_object_get(c, "reused"), "disk") <= integer(c, "position"));
+    assert_true(child_number(c, "seconds") >= 0);
+    c = explained("why?", "ram", &ram);
+    expect_text(c, "miss", "nothing");
+    assert_true(json_is_false(json_object_get(c, "on_disk")));
+    assert_null(explained("why?", "off", &off));
+    json_decref(cold);
+    json_decref(same);
+    json_decref(other);
+    json_decref(ram);
+    json_decref(off);
+    child_result plain = child_vetro(&options, "run", "tiny", "why?", "-n", "1", "--json");
+    json_t *o = child_json(&plain);
+    assert_null(json_object_get(o, "cache"));
+    json_decref(o);
+    child_free(&plain);
+}
+
 static void test_a_conversation_goes_on_from_what_another_process_said(void **state)
 {
     (void)state;
@@ -309,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_second_start_reads_nothing_twice),
+        cmocka_unit_test(test_the_explanation_is_in_the_json_too),
         cmocka_unit_test(test_a_conversation_goes_on_from_what_another_process_said),
         cmocka_unit_test(test_another_kv_type_is_another_prefix_and_that_is_said),
         cmocka_unit_test(test_short_prompts_and_stores_in_ram_leave_nothing_on_disk),
