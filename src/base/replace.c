@@ -1,11 +1,14 @@
 /* replace.c -- see replace.h. */
 #include "base/replace.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -24,6 +27,15 @@ static vt_status next_temp(vt_replacement *r, vt_err *err)
     return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", r->name);
 }
 
+/* From here on nobody takes it for one that was left. False when somebody did just before: it is
+ * locked, or has no name any more. Where locks are not to be had, nobody removes anything. */
+static bool hold(int fd)
+{
+    struct stat info;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
+    return fstat(fd, &info) == 0 && info.st_nlink > 0;
+}
+
 /* A crashed process with our pid (always 1 in a container) may have left a temp file of this very
  * name, so on EEXIST take the next number. */
 static vt_status open_named(vt_replacement *r, vt_err *err)
@@ -32,8 +44,10 @@ static vt_status open_named(vt_replacement *r, vt_err *err)
         vt_status st = next_temp(r, err);
         if (st != VT_OK) return st;
         r->fd = openat(r->dirfd, r->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (r->fd >= 0) return VT_OK;
-        if (errno != EEXIST) break;
+        if (r->fd >= 0 && hold(r->fd)) return VT_OK;
+        if (r->fd < 0 && errno != EEXIST) break;
+        if (r->fd >= 0) close(r->fd);
+        r->fd = -1;
     }
     vt_status st = vt_fail_errno(err, VT_EIO, "cannot create %s", r->temp);
     r->temp[0] = '\0';
@@ -46,6 +60,7 @@ static bool open_nameless(vt_replacement *r)
 {
     if (access("/proc/self/fd", X_OK) != 0) return false;
     r->fd = openat(r->dirfd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    if (r->fd >= 0) (void)flock(r->fd, LOCK_EX | LOCK_NB); /* it will have a name for a moment */
     return r->fd >= 0;
 }
 
@@ -145,6 +160,50 @@ vt_status vt_file_replace_path(const char *path, vt_slice data, vt_err *err)
     return st;
 }
 
+/* ---- what killed processes left ---- */
+
+/* "[0-9]+" at *text; *text is then behind it. */
+static bool skip_digits(const char **text)
+{
+    const char *begin = *text;
+    while (**text >= '0' && **text <= '9') ++*text;
+    return *text > begin;
+}
+
+bool vt_replacement_is_temp(const char *entry, vt_slice name)
+{
+    if (entry[0] != '.' || strncmp(entry + 1, name.ptr, name.len) != 0) return false;
+    const char *rest = entry + 1 + name.len;
+    return *rest++ == '.' && skip_digits(&rest) && *rest++ == '.' && skip_digits(&rest) &&
+           *rest == '\0';
+}
+
+bool vt_replacement_remove_left(int dirfd, const char *entry, uint64_t *n_bytes)
+{
+    struct stat info;
+    int fd = openat(dirfd, entry, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return false;
+    /* Removed under the lock: who has created it and not locked it yet sees that its name is gone.
+     */
+    const bool is_left = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                         flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dirfd, entry, 0) == 0;
+    close(fd);
+    if (is_left && n_bytes != NULL) *n_bytes = (uint64_t)info.st_size;
+    return is_left;
+}
+
+static void remove_all_left(const vt_replacement *r)
+{
+    const struct dirent *e;
+    const int fd = openat(r->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (d == NULL && fd >= 0) close(fd);
+    while (d != NULL && (e = readdir(d)) != NULL)
+        if (vt_replacement_is_temp(e->d_name, vt_slice_cstr(r->name)))
+            (void)vt_replacement_remove_left(r->dirfd, e->d_name, NULL);
+    if (d != NULL) closedir(d);
+}
+
 vt_status vt_replacement_begin(const char *path, vt_replacement *r, vt_err *err)
 {
     vt_err why = {0};
@@ -156,6 +215,7 @@ vt_status vt_replacement_begin(const char *path, vt_replacement *r, vt_err *err)
         return why.code;
     }
     vt_status st = set_name(&own, name, err);
+    if (st == VT_OK) remove_all_left(&own);
     if (st == VT_OK && !open_nameless(&own)) st = open_named(&own, err);
     if (st == VT_OK) *r = own;
     else close(own.dirfd);

@@ -16,6 +16,11 @@
  * There the temp file has no name until the end where the file system can do that (O_TMPFILE): a
  * process that is killed meanwhile leaves nothing behind, not even garbage.
  *
+ * Where it has one, `.NAME.PID.NUMBER`, its writer holds a lock on it (flock), which ends with the
+ * process: a temp file that can be locked is one that a killed process left. Beginning a
+ * replacement removes those of its name; a directory of many names is tidied by who owns it
+ * (vt_replacement_is_temp, vt_replacement_remove_left).
+ *
  * Ownership  borrows every argument for the call and keeps nothing; a begun replacement owns two
  * descriptors until it is committed or aborted.
  * Threads    safe; of two writers to one name, one whole version wins.
@@ -23,6 +28,8 @@
  * the last step means the new bytes are in place but may not survive power loss. */
 #ifndef VT_BASE_REPLACE_H
 #define VT_BASE_REPLACE_H
+
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/slice.h"
@@ -48,5 +55,12 @@ VT_MUSTUSE vt_status vt_replacement_begin(const char *path, vt_replacement *r, v
 /* Ends it either way: on failure it has been aborted. */
 VT_MUSTUSE vt_status vt_replacement_commit(vt_replacement *r, vt_err *err);
 void vt_replacement_abort(vt_replacement *r);
+
+/* Is `entry` the name of a temp file of `name`? */
+bool vt_replacement_is_temp(const char *entry, vt_slice name);
+
+/* Remove the temp file `entry` of the directory, unless its writer lives, or that can't be told:
+ * then false. *n_bytes, may be NULL, is what it took. */
+bool vt_replacement_remove_left(int dirfd, const char *entry, uint64_t *n_bytes);
 
 #endif

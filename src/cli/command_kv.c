@@ -318,11 +318,14 @@ static int gc(kv_state *k)
     if (st != VT_OK) return vt_cli_fail(&err, NULL);
     if (vt_args_flag(k->args, "json"))
         return vt_cli_print_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:I}", "removed", (json_int_t)r.n_removed, "damaged",
-                      (json_int_t)r.n_damaged, "bytes_removed", (json_int_t)r.bytes_removed,
-                      "blocks", (json_int_t)r.n_left, "bytes", (json_int_t)r.bytes_left));
-    printf("removed %zu blocks (%s), %zu of them damaged; %zu are left (%s)\n", r.n_removed,
-           vt_cli_size_text(r.bytes_removed, freed), r.n_damaged, r.n_left,
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "removed", (json_int_t)r.n_removed,
+                      "damaged", (json_int_t)r.n_damaged, "unfinished", (json_int_t)r.n_unfinished,
+                      "bytes_removed", (json_int_t)r.bytes_removed, "blocks", (json_int_t)r.n_left,
+                      "bytes", (json_int_t)r.bytes_left));
+    printf("removed %zu blocks, %zu of them damaged", r.n_removed, r.n_damaged);
+    if (r.n_unfinished > 0)
+        printf(", and %zu unfinished files of processes that were killed", r.n_unfinished);
+    printf(" (%s); %zu are left (%s)\n", vt_cli_size_text(r.bytes_removed, freed), r.n_left,
            vt_cli_size_text(r.bytes_left, left));
     return VT_EXIT_OK;
 }

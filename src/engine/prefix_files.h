@@ -7,8 +7,9 @@
  *
  * The names alone tell which blocks follow a given one and begin in the same way, so that the
  * nearest is found without opening them all. A file is written whole, synced, and then renamed
- * (base/replace.h); its time of change is when it was last used. What another process removes is a
- * miss, what it replaces is the same bytes again.
+ * (base/replace.h); what a killed process left unfinished goes when the next one begins to write,
+ * or by vt_prefix_files_gc; its time of change is when it was last used. What another process
+ * removes is a miss, what it replaces is the same bytes again.
  *
  * The files hold what the user and the model wrote, as token ids and as keys and values from which
  * it can be worked out: the directory is the user's alone (0700, files 0600). The checksum finds
@@ -82,6 +83,9 @@ void vt_prefix_listing_deinit(vt_prefix_listing *l);
 VT_MUSTUSE vt_status vt_prefix_files_verify(vt_prefix_files *f, const vt_prefix_file *file,
                                             uint8_t **image, size_t *room, vt_err *err);
 
+/* Remove unfinished files that killed processes left. How many, and their bytes. */
+size_t vt_prefix_files_tidy(vt_prefix_files *f, uint64_t *n_bytes);
+
 /* Bytes of all files. */
 VT_MUSTUSE vt_status vt_prefix_files_bytes(vt_prefix_files *f, uint64_t *out, vt_err *err);
 
@@ -91,7 +95,7 @@ uint64_t vt_prefix_files_budget(const vt_prefix_files *f, uint64_t wanted, uint6
 
 typedef struct {
     uint64_t max_bytes; /* keep the last used up to this */
-    bool all;           /* keep nothing, unfinished files included */
+    bool all;           /* keep nothing */
     bool checks;        /* read every file, and remove what is damaged inside */
     bool waits;         /* for another process that is at it; else VT_EEXIST */
     const vt_progress *progress;
@@ -99,11 +103,12 @@ typedef struct {
 
 typedef struct {
     size_t n_removed, n_left;
-    size_t n_damaged; /* of those removed */
+    size_t n_damaged;    /* of those removed */
+    size_t n_unfinished; /* unfinished files removed, not counted in n_removed */
     uint64_t bytes_removed, bytes_left;
 } vt_prefix_gc_result;
 
-/* Remove what is damaged or of no use, unfinished files older than an hour, and then the blocks
+/* Remove what is damaged or of no use, unfinished files whose writer is gone, and then the blocks
  * that were not used for longest, those at the ends of prefixes first. */
 VT_MUSTUSE vt_status vt_prefix_files_gc(vt_prefix_files *f, const vt_prefix_gc *options,
                                         vt_prefix_gc_result *out, vt_err *err);

@@ -16,14 +16,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/file.h"
+#include "base/replace.h"
 #include "kernels/kernels.h"
 
-enum {
-    MAX_FILES = 1 << 22,
-    STALE_SECONDS = 3600, /* an unfinished file that is older has no writer any more */
-};
+enum { MAX_FILES = 1 << 22 };
 
 #define NO_PARENT UINT32_MAX
 
@@ -141,6 +138,16 @@ static vt_status add_file(vt_prefix_files *f, const char *name, vt_prefix_listin
     return VT_OK;
 }
 
+/* The temporary form of a block's name? */
+static bool is_temporary(const char *entry)
+{
+    char name[VT_PREFIX_NAME];
+    const char *end = strstr(entry, ".kv.");
+    if (entry[0] != '.' || end == NULL || end + 3 - (entry + 1) >= VT_PREFIX_NAME) return false;
+    snprintf(name, sizeof name, "%.*s", (int)(end + 3 - (entry + 1)), entry + 1);
+    return vt__prefix_is_name(name) && vt_replacement_is_temp(entry, vt_slice_cstr(name));
+}
+
 vt_status vt_prefix_files_list(vt_prefix_files *f, vt_prefix_listing *out, vt_err *err)
 {
     vt_prefix_listing l = {0};
@@ -153,7 +160,7 @@ vt_status vt_prefix_files_list(vt_prefix_files *f, vt_prefix_listing *out, vt_er
     while (st == VT_OK && (e = readdir(d)) != NULL) {
         if (vt__prefix_is_name(e->d_name)) {
             st = add_file(f, e->d_name, &l, &cap, err);
-        } else if (e->d_name[0] == '.' && strstr(e->d_name, ".kv.") != NULL &&
+        } else if (is_temporary(e->d_name) &&
                    fstatat(f->dirfd, e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
             l.n_temporary++;
             l.n_bytes += (uint64_t)info.st_size;
@@ -226,22 +233,21 @@ static void remove_file(vt_prefix_files *f, const vt_prefix_file *file, vt_prefi
     r->bytes_removed += file->n_bytes;
 }
 
-/* Unfinished files whose writer is gone; with `all` every one. */
-static void remove_temporary(vt_prefix_files *f, bool all, vt_prefix_gc_result *r)
+size_t vt_prefix_files_tidy(vt_prefix_files *f, uint64_t *n_bytes)
 {
+    size_t n = 0;
+    uint64_t n_file = 0;
     const struct dirent *e;
-    struct stat info;
     DIR *d = vt__prefix_read_dir(f);
-    if (d == NULL) return;
-    while ((e = readdir(d)) != NULL) {
-        if (e->d_name[0] != '.' || strstr(e->d_name, ".kv.") == NULL) continue;
-        if (fstatat(f->dirfd, e->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        if (!all && vt_clock_unix() - (int64_t)info.st_mtim.tv_sec < STALE_SECONDS) continue;
-        if (unlinkat(f->dirfd, e->d_name, 0) != 0) continue;
-        r->n_removed++;
-        r->bytes_removed += (uint64_t)info.st_size;
+    *n_bytes = 0;
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        if (!is_temporary(e->d_name) || !vt_replacement_remove_left(f->dirfd, e->d_name, &n_file))
+            continue;
+        n++;
+        *n_bytes += n_file;
     }
-    closedir(d);
+    if (d != NULL) closedir(d);
+    return n;
 }
 
 /* A tail whose tokens another block after the same one begins with: that one serves as well. */
@@ -360,7 +366,7 @@ vt_status vt_prefix_files_gc(vt_prefix_files *f, const vt_prefix_gc *options,
         st = errno == EWOULDBLOCK
                  ? vt_fail(err, VT_EEXIST, "another process is cleaning the prefix store")
                  : vt_fail_errno(err, VT_EIO, "cannot lock the prefix store");
-    if (st == VT_OK) remove_temporary(f, options->all, &r);
+    if (st == VT_OK) r.n_unfinished = vt_prefix_files_tidy(f, &r.bytes_removed);
     if (st == VT_OK) st = vt_prefix_files_list(f, &l, err);
     if (st == VT_OK) st = remove_useless(f, &l, options, &r, err);
     if (st == VT_OK) st = keep_to_budget(f, &l, options->all ? 0 : options->max_bytes, &r, err);

@@ -30,6 +30,8 @@ static void lower_priority(void)
 static vt_status make_room(vt_prefix_writer *w, uint64_t n, vt_err *err)
 {
     vt_status st = VT_OK;
+    uint64_t n_left = 0;
+    if (!w->knows_used) (void)vt_prefix_files_tidy(w->files, &n_left);
     if (!w->knows_used) st = vt_prefix_files_bytes(w->files, &w->used_bytes, err);
     if (st != VT_OK) return st;
     w->knows_used = true;

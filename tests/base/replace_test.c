@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -321,6 +322,74 @@ static void test_an_aborted_or_failing_replacement_leaves_the_old_file_alone(voi
     remove_tree(dir);
 }
 
+/* A child that holds a temp file of "name", as a writer does, until it is killed. */
+static pid_t start_writer(const char *dir, const char *temp)
+{
+    int pipes[2];
+    char byte, path[160];
+    snprintf(path, sizeof path, "%s/%s", dir, temp);
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0 || write(fd, "half", 4) != 4) _exit(1);
+        if (write(pipes[1], "", 1) != 1) _exit(1);
+        for (;;) pause();
+    }
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    close(pipes[0]);
+    return child;
+}
+
+static void test_what_a_killed_writer_left_goes_and_a_living_ones_stays(void **state)
+{
+    (void)state;
+    char dir[64], path[128], temp[160];
+    vt_replacement r;
+    uint64_t n_bytes = 0;
+    make_temp_dir(dir);
+    int fd = open_dir_fd(dir);
+    snprintf(path, sizeof path, "%s/name", dir);
+    snprintf(temp, sizeof temp, "%s/.name.1.0", dir);
+    pid_t child = start_writer(dir, ".name.1.0");
+    assert_false(vt_replacement_remove_left(fd, ".name.1.0", &n_bytes));
+    assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+    assert_int_equal(vt_replacement_commit(&r, NULL), VT_OK);
+    assert_int_equal(access(temp, F_OK), 0);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    /* beginning the same name removes it, another name leaves it */
+    snprintf(path, sizeof path, "%s/nam", dir);
+    assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+    vt_replacement_abort(&r);
+    assert_int_equal(access(temp, F_OK), 0);
+    snprintf(path, sizeof path, "%s/name", dir);
+    assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+    assert_int_equal(access(temp, F_OK), -1);
+    vt_replacement_abort(&r);
+    child = start_writer(dir, ".name.1.0");
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(vt_replacement_remove_left(fd, ".name.1.0", &n_bytes));
+    assert_int_equal(n_bytes, 4);
+    assert_int_equal(count_files(dir), 1); /* "name" */
+    close(fd);
+    remove_tree(dir);
+}
+
+static void test_only_names_of_temp_files_are_taken_for_such(void **state)
+{
+    (void)state;
+    assert_true(vt_replacement_is_temp(".a.kv.12.0", VT_S("a.kv")));
+    const char *const others[] = {
+        "a.kv.12.0",  ".a.kv.12", ".a.kv.12.",   ".a.kv..0", ".a.kv.12.0x", ".a.kv.12.0.",
+        ".b.kv.12.0", ".a.kv",    ".a.kvs.12.0", "",         ".a.kv.x12.0", ".a.kv.1.2.3"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (vt_replacement_is_temp(others[i], VT_S("a.kv"))) fail_msg("%s", others[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +403,8 @@ int main(void)
         cmocka_unit_test(test_a_path_needs_its_directory_and_works_without_one),
         cmocka_unit_test(test_a_replacement_in_pieces_shows_nothing_until_it_is_committed),
         cmocka_unit_test(test_an_aborted_or_failing_replacement_leaves_the_old_file_alone),
+        cmocka_unit_test(test_what_a_killed_writer_left_goes_and_a_living_ones_stays),
+        cmocka_unit_test(test_only_names_of_temp_files_are_taken_for_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -333,6 +333,30 @@ static void test_gc_keeps_to_a_size_and_all_removes_everything(void **state)
     child_free(&a);
 }
 
+static void test_gc_removes_what_a_killed_process_left_and_says_so(void **state)
+{
+    (void)state;
+    char path[512];
+    empty_store();
+    snprintf(path, sizeof path,
+             "%s/data/kv/.0123456789abcdef-01234567-"
+             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.kv.1.0",
+             home);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("half", f);
+    fclose(f);
+    json_t *o = kv_json("verify", 0);
+    assert_int_equal(integer(o, "unfinished"), 1);
+    json_decref(o);
+    o = kv_json("gc", 0);
+    assert_int_equal(integer(o, "unfinished"), 1);
+    assert_int_equal(integer(o, "removed"), 0);
+    assert_int_equal(integer(o, "bytes_removed"), 4);
+    json_decref(o);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_wrong_usage_is_told_before_a_model_is_loaded(void **state)
 {
     (void)state;
@@ -380,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_list_says_which_model_how_long_and_how_it_begins),
         cmocka_unit_test(test_a_damaged_file_is_not_used_and_verify_finds_it_and_gc_removes_it),
         cmocka_unit_test(test_gc_keeps_to_a_size_and_all_removes_everything),
+        cmocka_unit_test(test_gc_removes_what_a_killed_process_left_and_says_so),
         cmocka_unit_test(test_wrong_usage_is_told_before_a_model_is_loaded),
         cmocka_unit_test(test_a_store_that_cannot_be_written_is_a_note_not_a_failure),
     };
