@@ -2,6 +2,8 @@
  * family and weight format, with one thread and several. */
 #include "support/reference.h"
 
+#include "support/model_file.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -107,11 +109,70 @@ static void test_a_packed_model_is_not_packed_again(void **state)
     unlink(path);
 }
 
+/* The logits after a few tokens. */
+static float *last_logits(vt_engine *e, size_t *n_vocab)
+{
+    static const int32_t tokens[] = {3, 1, 4, 1, 5, 9, 2, 6};
+    vt_err err = {0};
+    vt_session *s = NULL;
+    *n_vocab = vt_model_get_info(vt_engine_model(e))->n_vocab;
+    float *out = vt_alloc(*n_vocab * sizeof *out);
+    assert_non_null(out);
+    assert_int_equal(vt_session_new(e, &(vt_session_options){.n_ctx = 64}, &s, &err), VT_OK);
+    assert_int_equal(vt_session_extend(s, tokens, VT_COUNT(tokens), NULL, &err), VT_OK);
+    memcpy(out, vt_session_logits(s), *n_vocab * sizeof *out);
+    vt_session_free(s);
+    return out;
+}
+
+/* Whole, in two parts, and packed from the two parts. */
+static void test_a_split_model_gives_the_same_bits_loaded_and_packed(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vetro-split-XXXXXX", packed[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(packed, sizeof packed, "%s/packed", dir);
+    model_file *first = model_file_new("gpt-oss"), *second = calloc(1, sizeof *second);
+    assert_non_null(second);
+    float *got[3];
+    size_t n_vocab = 0;
+    vt_engine *e = open_packed(model_file_save(first), 1);
+    got[0] = last_logits(e, &n_vocab);
+    vt_engine_close(e);
+    unlink(first->path);
+    const size_t half = first->n_tensors / 2;
+    second->n_tensors = first->n_tensors - half;
+    memcpy(second->tensors, first->tensors + half, second->n_tensors * sizeof second->tensors[0]);
+    first->n_tensors = half;
+    model_file *parts[2] = {first, second};
+    for (uint32_t i = 0; i < 2; i++) {
+        model_file_set(parts[i], "split.no", i);
+        model_file_set(parts[i], "split.count", 2);
+        snprintf(parts[i]->path, sizeof parts[i]->path, "%s/m-0000%u-of-00002.gguf", dir, i + 1);
+        model_file_save(parts[i]);
+    }
+    e = open_packed(first->path, 1);
+    got[1] = last_logits(e, &n_vocab);
+    pack_to(e, packed, 1);
+    vt_engine_close(e);
+    e = open_packed(packed, 1);
+    got[2] = last_logits(e, &n_vocab);
+    vt_engine_close(e);
+    assert_memory_equal(got[1], got[0], n_vocab * sizeof(float));
+    assert_memory_equal(got[2], got[0], n_vocab * sizeof(float));
+    for (int i = 0; i < 3; i++) vt_free(got[i]);
+    model_file_free(first);
+    model_file_free(second);
+    unlink(packed);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_family_gives_the_same_bits_packed),
         cmocka_unit_test(test_every_format_gives_the_same_bits_packed),
+        cmocka_unit_test(test_a_split_model_gives_the_same_bits_loaded_and_packed),
         cmocka_unit_test(test_a_packed_model_is_not_packed_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
