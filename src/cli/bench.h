@@ -44,7 +44,7 @@ typedef struct {
     bool is_answer; /* tokens come one by one; else a prompt is read */
     uint32_t length, depth, n_sequences;
     int n_threads;
-    char name[48];       /* "pp512", "tg64@b16@d4096" */
+    char name[64];       /* "pp512", "tg64@b16@d4096" */
     vt_bench_runs rates; /* tokens per second, of all sequences together */
     vt_work work;        /* of one run */
 } vt_bench_test;
