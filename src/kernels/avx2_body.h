@@ -152,8 +152,7 @@ enum {
     REGISTERS = 2 * GROUPS, /* of a strip: group g, rows 8h .. 8h + 7 are register 2g + h */
     STRIPS = 8,             /* decoded together: 256 columns */
     MAX_TOKENS = 4,         /* whose sums are in registers together */
-    FEW_TOKENS = 2,         /* up to here the weights come at the speed of memory */
-    AHEAD_BYTES = 24 << 10, /* see avx512.c */
+    FEW_TOKENS = 2,         /* up to here each decodes the weights for itself */
 };
 
 /* What a tile function is at: n tokens from i_token on, columns from i_col on. n is known at
@@ -200,14 +199,18 @@ VT_INLINE __m256i broadcast_4_bytes(const void *p)
     return _mm256_set1_epi32(bytes);
 }
 
+/* Of a block that comes from memory: what lies some distances further on, see avx512.c. */
 VT_INLINE void prefetch_ahead(const uint8_t *quants, size_t quant_bytes, const uint8_t *scales,
                               size_t scale_bytes)
 {
+    static const size_t distances[] = {48 << 10, 24 << 10, 12 << 10, 4 << 10};
+    for (size_t d = 0; d < VT_COUNT(distances); d++) {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < quant_bytes; i += 64)
-        _mm_prefetch((const char *)(quants + AHEAD_BYTES + i), _MM_HINT_T1);
-    for (size_t i = 0; i < scale_bytes; i += 64)
-        _mm_prefetch((const char *)(scales + AHEAD_BYTES / 8 + i), _MM_HINT_T1);
+        for (size_t i = 0; i < quant_bytes; i += 64)
+            _mm_prefetch((const char *)(quants + distances[d] + i), _MM_HINT_T1);
+        for (size_t i = 0; i < scale_bytes; i += 64)
+            _mm_prefetch((const char *)(scales + distances[d] / 8 + i), _MM_HINT_T1);
+    }
 }
 
 /* What is added to a weight to make it unsigned. */
@@ -527,8 +530,7 @@ VT_INLINE void tile_32(vt_format format, const uint8_t *tile, uint32_t n_tokens,
     strips_32 from = {.q = tile, .scales = scales, .n = STRIPS};
     for (size_t b = 0; b < n_blocks; b += STRIPS, p.i_col += STRIPS * 32) {
         if (n_blocks - b < STRIPS) from.n = n_blocks - b;
-        if (n_tokens <= FEW_TOKENS)
-            prefetch_ahead(from.q, STRIPS * quants, s, STRIPS * scale_bytes);
+        prefetch_ahead(from.q, STRIPS * quants, s, STRIPS * scale_bytes);
         for (size_t i = 0; i < from.n; i++, s += scale_bytes)
             for (int h = 0; h < 2; h++) {
                 scales[i].d[h] = scale_32(format, s, h);
@@ -677,8 +679,8 @@ VT_INLINE void tile_256(vt_format format, const uint8_t *tile, uint32_t n_tokens
     for (size_t b = 0; b < n_blocks; b++, q += quants, s += scale_bytes, p.i_col += 256) {
         scales_256 scales;
         for (int h = 0; h < 2; h++) decode_scales(format, s, h, &scales);
+        prefetch_ahead(q, quants, s, scale_bytes);
         if (n_tokens <= FEW_TOKENS) {
-            prefetch_ahead(q, quants, s, scale_bytes);
             BY_TOKENS(p, n_tokens, dot_256(format, q, NULL, &scales, at))
         } else {
             __m256i w[STRIPS * REGISTERS];

@@ -423,14 +423,14 @@ VT_INLINE int32x4_t start_value(int offset, const int16_t *sum)
 
 /* ---- the products of a tile ---- */
 
-/* How far ahead of use weights are asked for when few tokens leave the core waiting for memory: as
- * in avx512.c, where it was measured; no Arm machine was at hand. */
+/* How far ahead of use weights that come from memory are asked for: an early figure of avx512.c; no
+ * Arm machine was at hand. */
 enum { AHEAD_BYTES = 24 << 10 };
 
-VT_INLINE void prefetch_ahead(int T, const uint8_t *quants, size_t quant_bytes,
+VT_INLINE void prefetch_ahead(bool is_fresh, const uint8_t *quants, size_t quant_bytes,
                               const uint8_t *scales, size_t scale_bytes)
 {
-    if (T > FEW_TOKENS) return;
+    if (!is_fresh) return;
 #pragma GCC unroll 8
     for (size_t i = 0; i < quant_bytes; i += 64) __builtin_prefetch(quants + AHEAD_BYTES + i, 0, 2);
 #pragma GCC unroll 4
@@ -503,8 +503,8 @@ VT_INLINE void block_32(vt_format format, int T, const tile_view *v, size_t b, i
     }
 }
 
-VT_INLINE void tile_32(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
-                       uint32_t i_first, float *y, size_t y_stride)
+VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *tile,
+                       const vt_activations *a, uint32_t i_first, float *y, size_t y_stride)
 {
     const tile_view v = view_tile(format, 32, tile, a, i_first);
     const size_t quants = vt_block_quants(format), scale_bytes = vt_block_scales(format);
@@ -513,8 +513,8 @@ VT_INLINE void tile_32(vt_format format, int T, const uint8_t *tile, const vt_ac
     for (size_t first = 0; first < v.n_blocks; first += 8) {
         const size_t n = v.n_blocks - first < 8 ? v.n_blocks - first : 8;
         const operand x = take_columns(T, a, i_first, first * 32, n * 32, buffer);
-        prefetch_ahead(T, v.quants + first * quants, n * quants, v.scales + first * scale_bytes,
-                       n * scale_bytes);
+        prefetch_ahead(is_fresh, v.quants + first * quants, n * quants,
+                       v.scales + first * scale_bytes, n * scale_bytes);
         for (int h = 0; h < QUARTERS; h++) {
             float32x4_t sum[MOST_TOKENS];
             for (int t = 0; t < T; t++) sum[t] = acc[t][h];
@@ -618,8 +618,8 @@ VT_INLINE void block_6_k(vt_format format, int T, const tile_view *v, size_t b, 
     }
 }
 
-VT_INLINE void tile_256(vt_format format, int T, const uint8_t *tile, const vt_activations *a,
-                        uint32_t i_first, float *y, size_t y_stride)
+VT_INLINE void tile_256(vt_format format, int T, bool is_fresh, const uint8_t *tile,
+                        const vt_activations *a, uint32_t i_first, float *y, size_t y_stride)
 {
     const tile_view v = view_tile(format, 256, tile, a, i_first);
     const size_t quants = vt_block_quants(format), scale_bytes = vt_block_scales(format);
@@ -627,7 +627,8 @@ VT_INLINE void tile_256(vt_format format, int T, const uint8_t *tile, const vt_a
     pair_buffer buffer;
     for (size_t b = 0; b < v.n_blocks; b++) {
         operand x = take_columns(T, a, i_first, b * 256, 256, buffer);
-        prefetch_ahead(T, v.quants + b * quants, quants, v.scales + b * scale_bytes, scale_bytes);
+        prefetch_ahead(is_fresh, v.quants + b * quants, quants, v.scales + b * scale_bytes,
+                       scale_bytes);
         for (int h = 0; h < QUARTERS; h++) {
             VT_FORGET(x.q); /* or the activations are loaded before the loop, and spilled */
             if (format == VT_FORMAT_Q6_K) block_6_k(format, T, &v, b, h, x, acc);

@@ -10,23 +10,28 @@ static const uint8_t vt_mxfp4_plus_12[16] VT_UNUSED = {12, 13, 14, 15, 16, 18, 2
                                                        12, 11, 10, 9,  8,  6,  4,  0};
 
 /* A DEFINE_TILE (table_body.h) out of a body that takes the number of tokens as a constant: eight
- * at a time, then 4, 2, 1; each width is its own unrolled copy. */
-#define VT_DEFINE_TILE_8_4_2_1(name, body, format)                                           \
-    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,         \
-                     uint32_t n_tokens, float *y, size_t y_stride)                           \
-    {                                                                                        \
-        uint32_t t = 0;                                                                      \
-        for (; t + 8 <= n_tokens; t += 8)                                                    \
-            body(format, 8, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-        if (n_tokens & 4) {                                                                  \
-            body(format, 4, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 4;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 2) {                                                                  \
-            body(format, 2, tile, a, i_first + t, y + t * y_stride, y_stride);               \
-            t += 2;                                                                          \
-        }                                                                                    \
-        if (n_tokens & 1) body(format, 1, tile, a, i_first + t, y + t * y_stride, y_stride); \
+ * at a time, then 4, 2, 1; each width is its own unrolled copy. is_fresh: the tile's weights may
+ * still be in memory; after the first eight tokens they are in the cache. */
+#define VT_DEFINE_TILE_8_4_2_1(name, body, format)                                                 \
+    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,               \
+                     uint32_t n_tokens, float *y, size_t y_stride)                                 \
+    {                                                                                              \
+        uint32_t t = 0;                                                                            \
+        if (n_tokens >= 8) {                                                                       \
+            body(format, 8, true, tile, a, i_first, y, y_stride);                                  \
+            t = 8;                                                                                 \
+        }                                                                                          \
+        for (; t + 8 <= n_tokens; t += 8)                                                          \
+            body(format, 8, false, tile, a, i_first + t, y + t * y_stride, y_stride);              \
+        if (n_tokens & 4) {                                                                        \
+            body(format, 4, true, tile, a, i_first + t, y + t * y_stride, y_stride);               \
+            t += 4;                                                                                \
+        }                                                                                          \
+        if (n_tokens & 2) {                                                                        \
+            body(format, 2, true, tile, a, i_first + t, y + t * y_stride, y_stride);               \
+            t += 2;                                                                                \
+        }                                                                                          \
+        if (n_tokens & 1) body(format, 1, true, tile, a, i_first + t, y + t * y_stride, y_stride); \
     }
 
 #if defined(__aarch64__)
