@@ -321,6 +321,8 @@ static int run_ask(const vt_args *args)
     if (code == VT_EXIT_OK) code = check_model(args);
     if (code == VT_EXIT_OK) code = open_documents(&s);
     if (code == VT_EXIT_OK) code = open_model(&s);
+    if (vt_args_flag(args, "json") && vt_args_flag(args, "explain-cache"))
+        s.model.explained = json_array();
     if (code == VT_EXIT_OK) code = answer(&s);
     if (code == VT_EXIT_OK && vt_args_flag(args, "json")) code = print_json(&s);
     else if (code == VT_EXIT_OK) print_answer(&s.answer);

@@ -229,6 +229,7 @@ static int run_run(const vt_args *args)
     if (code == VT_EXIT_OK) code = read_prompt(&r);
     if (code == VT_EXIT_OK) {
         code = vt_cli_open_model(args, vt_args_operand(args, 0), NULL, &r.model);
+        if (r.as_json && vt_args_flag(args, "explain-cache")) r.model.explained = json_array();
         if (code == VT_EXIT_OK) code = run_loaded(&r);
     }
     json_decref(r.logprobs);

@@ -37,8 +37,8 @@ typedef struct {
     vt_session *session;
     vt_session_options session_options; /* to make more like it */
     double load_seconds;
-    json_t *explained; /* --explain-cache: an array of vt_prefix_explain_json, one for each prompt
-                        * so far; else NULL */
+    json_t *explained; /* NULL, or an array that the command has made, to which --explain-cache
+                        * adds a vt_prefix_explain_json for each prompt */
 } vt_cli_model;
 
 /* What --kv-type says, and how it is written there. */

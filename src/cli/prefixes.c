@@ -76,7 +76,8 @@ static void explain(void *ctx, const vt_prefix_report *report)
     const vt_cli_model *m = ctx;
     const vt_tokenizer *t = vt_engine_tokenizer(m->engine);
     vt_buffer text;
-    json_array_append_new(m->explained, vt_prefix_explain_json(report, t));
+    if (m->explained != NULL)
+        json_array_append_new(m->explained, vt_prefix_explain_json(report, t));
     vt_buffer_init(&text, 0);
     vt_prefix_explain(report, t, &text);
     fflush(stdout);
@@ -91,7 +92,6 @@ int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m)
     const bool explains = vt_args_flag(args, "explain-cache");
     vt_err err = {0};
     char *dir = NULL;
-    if (explains) m->explained = json_array();
     if (strcmp(where, "off") == 0) {
         if (explains) vt_cli_note("cache: off (--kv-store off)");
         return VT_EXIT_OK;

@@ -17,8 +17,8 @@ bool vt_cli_parse_size(const char *text, uint64_t *out);
 int vt_cli_check_prefixes(const vt_args *args);
 
 /* Let the model's engine keep prefixes, as the options say. A disk that can't be written is a note,
- * not a failure. With --explain-cache `m` must stay where it is: m->explained grows by each prompt.
- */
+ * not a failure. With --explain-cache `m` must stay where it is: m->explained, when the
+ * caller has made it an array, grows by each prompt. */
 int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m);
 
 /* DATA/kv; free with vt_free. */

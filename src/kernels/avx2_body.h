@@ -203,13 +203,13 @@ VT_INLINE __m256i broadcast_4_bytes(const void *p)
 VT_INLINE void prefetch_ahead(const uint8_t *quants, size_t quant_bytes, const uint8_t *scales,
                               size_t scale_bytes)
 {
-    static const size_t distances[] = {48 << 10, 24 << 10, 12 << 10, 4 << 10};
-    for (size_t d = 0; d < VT_COUNT(distances); d++) {
+    for (size_t d = 0; d < VT_COUNT(vt_prefetch_distances); d++) {
+        const size_t ahead = vt_prefetch_distances[d];
 #pragma GCC unroll 8
         for (size_t i = 0; i < quant_bytes; i += 64)
-            _mm_prefetch((const char *)(quants + distances[d] + i), _MM_HINT_T1);
+            _mm_prefetch((const char *)(quants + ahead + i), _MM_HINT_T1);
         for (size_t i = 0; i < scale_bytes; i += 64)
-            _mm_prefetch((const char *)(scales + distances[d] / 8 + i), _MM_HINT_T1);
+            _mm_prefetch((const char *)(scales + ahead / 8 + i), _MM_HINT_T1);
     }
 }
 

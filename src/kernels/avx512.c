@@ -210,26 +210,26 @@ VT_INLINE void dot_tokens(int T, __m512i *dot, __m512i w, const int8_t *x, size_
         dot[t] = _mm512_dpbusd_epi32(dot[t], w, four_bytes(x + (size_t)t * n_cols));
 }
 
-/* A tile comes from memory once for all tokens, and what a core can have in flight
- * by itself is not enough: ask for what comes later, a line for each line of work, into the L2
- * cache (the L1's few miss buffers are needed for the work at hand). An AMD core drops such a
- * request when its miss buffers are full, so each line is asked for at several distances; where it
- * is already there, that costs next to nothing. Past the tile's end lies the next one, which the
- * same thread mostly takes next. One core of an AMD EPYC 9004, Q4_K from memory, GB/s: 12.0
- * without, 19.0 asked for once, 26.3 three times, 31.0 four times; plain reading takes 31. Into the
- * L1: 9.3. */
+/* A tile comes from memory once for all tokens, and what a core can have in flight by itself is not
+ * enough: ask for what comes later, a line for each line of work, into the L2 cache (the L1's few
+ * miss buffers are needed for the work at hand). An AMD core drops such a request when its miss
+ * buffers are full, so each line is asked for at several distances; where it is already there, that
+ * costs next to nothing. Past the tile's end lies the next one, which the same thread mostly takes
+ * next. One core of an AMD EPYC 9004, Q4_K from memory, GB/s: 12.0 without, 19.0 asked for once,
+ * 26.3 three times, 31.0 four times; plain reading takes 31. Into the L1: 9.3. */
 enum { LINE = 64 };
 
 /* The scales are a smaller stream beside the quants: their distances are divided. */
 enum { QUANTS = 1, SCALES = 8 };
 
-VT_INLINE void prefetch_ahead(bool is_fresh, const uint8_t *line, size_t divisor)
+/* What is ahead of line i of a block of n_bytes; nothing when the block has no such line. */
+VT_INLINE void prefetch_ahead(const uint8_t *block, int i, size_t n_bytes, size_t divisor)
 {
-    static const size_t distances[] = {48 << 10, 24 << 10, 12 << 10, 4 << 10};
-    if (!is_fresh) return;
+    if ((size_t)i * LINE >= n_bytes) return;
 #pragma GCC unroll 4
-    for (size_t i = 0; i < VT_COUNT(distances); i++)
-        _mm_prefetch((const char *)(line + distances[i] / divisor), _MM_HINT_T1);
+    for (size_t d = 0; d < VT_COUNT(vt_prefetch_distances); d++)
+        _mm_prefetch((const char *)(block + i * LINE + vt_prefetch_distances[d] / divisor),
+                     _MM_HINT_T1);
 }
 
 VT_INLINE __m512 scale_32(vt_format format, const uint8_t *s)
@@ -285,7 +285,7 @@ VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *ti
         const uint8_t *q = tile + b * quants, *s = scales + b * scale_bytes;
         const size_t i = b % SUMS_AT_ONCE;
         __m512i dot[8];
-        prefetch_ahead(is_fresh, s, SCALES);
+        if (is_fresh) prefetch_ahead(s, 0, scale_bytes, SCALES);
         if (i == 0)
             for (int t = 0; t < T; t++)
                 take_sums(format, sums + (size_t)t * n_blocks + b, n_blocks - b, &of[t]);
@@ -295,7 +295,7 @@ VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *ti
 #pragma GCC unroll 8
         for (int g = 0; g < GROUPS; g++) {
             const __m512i w = decode_32(format, q, g);
-            if ((size_t)g * LINE < quants) prefetch_ahead(is_fresh, q + g * LINE, QUANTS);
+            if (is_fresh) prefetch_ahead(q, g, quants, QUANTS);
             dot_tokens(T, dot, w, x + b * 32 + 4 * g, n_cols);
         }
         const __m512 dw = scale_32(format, s);
@@ -358,11 +358,10 @@ VT_INLINE void tile_45_k(vt_format format, int T, bool is_fresh, const uint8_t *
 #pragma GCC unroll 8
             for (int g = 0; g < GROUPS; g++) {
                 const __m512i w = decode_256(format, q, j, g);
-                if ((size_t)(j * GROUPS + g) * LINE < quants)
-                    prefetch_ahead(is_fresh, q + (j * GROUPS + g) * LINE, QUANTS);
+                if (is_fresh) prefetch_ahead(q, j * GROUPS + g, quants, QUANTS);
                 dot_tokens(T, dot, w, x + b * 256 + 32 * j + 4 * g, n_cols);
             }
-            if (j * LINE < VT_Q45_K_SCALES) prefetch_ahead(is_fresh, s + j * LINE, SCALES);
+            if (is_fresh) prefetch_ahead(s, j, VT_Q45_K_SCALES, SCALES);
             const __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
             for (int t = 0; t < T; t++)
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], scale));
@@ -418,10 +417,9 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
             __m512i w[GROUPS];
             for (int g = 0; g < GROUPS; g++) {
                 w[g] = decode_256(format, q, j, g);
-                if ((j * GROUPS + g) * LINE < VT_Q6_K_QUANTS)
-                    prefetch_ahead(is_fresh, q + (j * GROUPS + g) * LINE, QUANTS);
+                if (is_fresh) prefetch_ahead(q, j * GROUPS + g, VT_Q6_K_QUANTS, QUANTS);
             }
-            if (j * LINE < VT_Q6_K_SCALES) prefetch_ahead(is_fresh, s + j * LINE, SCALES);
+            if (is_fresh) prefetch_ahead(s, j, VT_Q6_K_SCALES, SCALES);
             const __m512i four = load_group(s, j / 2);
             const __m512i scale0 = signed_byte_of_lanes(four, j % 2 * 2),
                           scale1 = signed_byte_of_lanes(four, j % 2 * 2 + 1);

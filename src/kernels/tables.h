@@ -9,9 +9,13 @@
 static const uint8_t vt_mxfp4_plus_12[16] VT_UNUSED = {12, 13, 14, 15, 16, 18, 20, 24,
                                                        12, 11, 10, 9,  8,  6,  4,  0};
 
+/* How many bytes ahead of use a line of weights is asked for, each time: see avx512.c. */
+static const size_t vt_prefetch_distances[4] VT_UNUSED = {48 << 10, 24 << 10, 12 << 10, 4 << 10};
+
 /* A DEFINE_TILE (table_body.h) out of a body that takes the number of tokens as a constant: eight
  * at a time, then 4, 2, 1; each width is its own unrolled copy. is_fresh: the tile's weights may
- * still be in memory; after the first eight tokens they are in the cache. */
+ * still be in memory. After eight tokens they are in the cache; that the last 4, 2 and 1 ask again
+ * costs less than a second copy of each. */
 #define VT_DEFINE_TILE_8_4_2_1(name, body, format)                                                 \
     static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,               \
                      uint32_t n_tokens, float *y, size_t y_stride)                                 \

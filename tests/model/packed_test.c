@@ -349,7 +349,6 @@ static void test_a_packed_file_has_the_keys_and_the_tiles_of_its_source(void **s
     vt_gguf_close(p);
 }
 
-/* The second half of the model's tensors in a file of its own, as converters split large models. */
 static void test_a_split_model_becomes_one_packed_file(void **state)
 {
     fixture *f = *state;
@@ -357,20 +356,7 @@ static void test_a_split_model_becomes_one_packed_file(void **state)
     vt_packed *whole = NULL, *joined = NULL;
     must_pack(f);
     assert_int_equal(vt_packed_open(f->path, &whole, &err), VT_OK);
-    model_file *first = f->gguf, *second = calloc(1, sizeof *second);
-    assert_non_null(second);
-    unlink(first->path);
-    size_t half = first->n_tensors / 2;
-    second->n_tensors = first->n_tensors - half;
-    memcpy(second->tensors, first->tensors + half, second->n_tensors * sizeof second->tensors[0]);
-    first->n_tensors = half;
-    model_file *parts[2] = {first, second};
-    for (uint32_t i = 0; i < 2; i++) {
-        model_file_set(parts[i], "split.no", i);
-        model_file_set(parts[i], "split.count", 2);
-        snprintf(parts[i]->path, sizeof parts[i]->path, "%s/m-0000%u-of-00002.gguf", f->dir, i + 1);
-        model_file_save(parts[i]);
-    }
+    model_file *second = model_file_split(f->gguf, f->dir);
     must_pack(f);
     if (vt_packed_open(f->path, &joined, &err) != VT_OK) fail_msg("%s", err.msg);
     assert_int_equal(open_model(f, &err), VT_OK);

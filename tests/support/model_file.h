@@ -365,4 +365,25 @@ static VT_UNUSED const char *model_file_save(model_file *f)
     return f->path;
 }
 
+/* Move the second half of the tensors to a file of its own, as converters split large models, and
+ * write both into `dir`. The new one is the caller's, as f is. */
+static VT_UNUSED model_file *model_file_split(model_file *f, const char *dir)
+{
+    model_file *second = calloc(1, sizeof *second);
+    assert_non_null(second);
+    if (f->path[0] != '\0') unlink(f->path);
+    const size_t half = f->n_tensors / 2;
+    second->n_tensors = f->n_tensors - half;
+    memcpy(second->tensors, f->tensors + half, second->n_tensors * sizeof second->tensors[0]);
+    f->n_tensors = half;
+    model_file *parts[2] = {f, second};
+    for (uint32_t i = 0; i < 2; i++) {
+        model_file_set(parts[i], "split.no", i);
+        model_file_set(parts[i], "split.count", 2);
+        snprintf(parts[i]->path, sizeof parts[i]->path, "%s/m-0000%u-of-00002.gguf", dir, i + 1);
+        model_file_save(parts[i]);
+    }
+    return second;
+}
+
 #endif
