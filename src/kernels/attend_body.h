@@ -5,6 +5,8 @@
  * many accumulators as there are registers. With few rows (decoding) half-precision tiles are
  * widened on the way into the product; with many they are widened once, into scratch. */
 
+#include "kernels/tables.h"
+
 /* Rows of a block, and vectors of 16 of a key or value row taken at once: ATTEND_ROWS *
  * ATTEND_PARTS accumulators of lanes16. The instruction set's file may have said. */
 #ifndef ATTEND_ROWS
@@ -31,33 +33,63 @@ typedef struct {
     float p[VT_KEY_TILE];
 } tile_scores;
 
-/* One tile of one head as the products read it: halves or floats (is_half, known at compile time).
- */
+enum { N_DISTANCES = VT_COUNT(vt_prefetch_distances) };
+
+/* How a product finds a tile's numbers; always known at compile time. Floats are in the cache,
+ * halves and bytes mostly come from memory. */
+typedef enum { FLOATS, HALVES, BYTES } tile_kind;
+
+/* One tile of one head as the products read it. */
 typedef struct {
     const void *k; /* [head_dim][32] */
     const void *v; /* [32][head_dim] */
     uint32_t head_dim;
+    const float *k_scales;     /* of bytes: [head_dim / 32][32] */
+    const float *v_scales;     /* [32][head_dim / 32] */
+    size_t ahead[N_DISTANCES]; /* bytes from what is read to what memory is asked for */
 } key_tile;
 
-VT_INLINE lanes16 load_values(const void *values, size_t i, bool is_half)
+/* Numbers i .. i + 15. */
+VT_INLINE lanes16 load_numbers(const void *numbers, size_t i, tile_kind kind)
 {
-    return is_half ? lanes_load_f16((const uint16_t *)values + i)
-                   : lanes_load((const float *)values + i);
+    return kind == HALVES  ? lanes_load_f16((const uint16_t *)numbers + i)
+           : kind == BYTES ? lanes_load_i8((const int8_t *)numbers + i)
+                           : lanes_load((const float *)numbers + i);
+}
+
+/* Number i and those after it are read now: ask memory for what comes later. A line has room for
+ * several steps of 16 * ATTEND_PARTS numbers, i_step counts them: each asks at some of the
+ * distances. */
+VT_INLINE void ask_ahead(const key_tile *tile, const void *numbers, size_t i, size_t i_step,
+                         tile_kind kind)
+{
+    if (kind == FLOATS) return;
+    const size_t size = kind == HALVES ? 2 : 1, n_steps = 64 / (16 * ATTEND_PARTS * size),
+                 n = N_DISTANCES / n_steps, first = i_step % n_steps * n;
+#pragma GCC unroll 4
+    for (size_t d = first; d < first + n; d++)
+        __builtin_prefetch((const uint8_t *)numbers + i * size + tile->ahead[d], 0, 2);
 }
 
 /* Scores of `rows` query vectors against the keys: one fma chain over the head dimension. */
-VT_INLINE void score_rows(const key_tile *tile, bool is_half, int rows, const float *const *q,
+VT_INLINE void score_rows(const key_tile *tile, tile_kind kind, int rows, const float *const *q,
                           tile_scores *scores)
 {
-    for (int part = 0; part < VT_KEY_TILE / 16; part += ATTEND_PARTS) {
+    for (uint32_t part = 0; part < VT_KEY_TILE / 16; part += ATTEND_PARTS) {
         lanes16 sum[ATTEND_ROWS][ATTEND_PARTS];
         for (int r = 0; r < rows; r++)
             for (int e = 0; e < ATTEND_PARTS; e++) sum[r][e] = lanes_set(0.0f);
         for (uint32_t d = 0; d < tile->head_dim; d++) {
-            const size_t at = (size_t)d * VT_KEY_TILE + 16 * (size_t)part;
+            const size_t at = (size_t)d * VT_KEY_TILE + 16 * part;
+            ask_ahead(tile, tile->k, at, at / (16 * ATTEND_PARTS), kind);
             lanes16 key[ATTEND_PARTS];
-            for (int e = 0; e < ATTEND_PARTS; e++)
-                key[e] = load_values(tile->k, at + 16 * (size_t)e, is_half);
+            for (uint32_t e = 0; e < ATTEND_PARTS; e++) {
+                key[e] = load_numbers(tile->k, at + 16 * e, kind);
+                if (kind == BYTES)
+                    key[e] = lanes_mul(
+                        lanes_load(tile->k_scales + d / 32 * VT_KEY_TILE + 16 * (part + e)),
+                        key[e]);
+            }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 const lanes16 x = lanes_set(q[r][d]);
@@ -65,14 +97,14 @@ VT_INLINE void score_rows(const key_tile *tile, bool is_half, int rows, const fl
             }
         }
         for (int r = 0; r < rows; r++)
-            for (int e = 0; e < ATTEND_PARTS; e++)
+            for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 lanes_store(scores[r].p + 16 * (part + e), sum[r][e]);
     }
 }
 
 /* out += p[i] * v[i] for keys i of [begin, end), in order; rows that see the same keys. */
-VT_INLINE void gather_rows(const key_tile *tile, bool is_half, int rows, const tile_scores *scores,
-                           const uint32_t range[2], float *const *out)
+VT_INLINE void gather_rows(const key_tile *tile, tile_kind kind, int rows,
+                           const tile_scores *scores, const uint32_t range[2], float *const *out)
 {
     for (uint32_t d = 0; d < tile->head_dim; d += 16 * ATTEND_PARTS) {
         /* At the end of a row of odd length the second part is the first one again. */
@@ -82,9 +114,15 @@ VT_INLINE void gather_rows(const key_tile *tile, bool is_half, int rows, const t
             for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 sum[r][e] = lanes_load(out[r] + d + step * e);
         for (uint32_t i = range[0]; i < range[1]; i++) {
+            const size_t at = (size_t)i * tile->head_dim + d;
+            ask_ahead(tile, tile->v, at, d / (16 * ATTEND_PARTS), kind);
             lanes16 value[ATTEND_PARTS];
-            for (uint32_t e = 0; e < ATTEND_PARTS; e++)
-                value[e] = load_values(tile->v, (size_t)i * tile->head_dim + d + step * e, is_half);
+            for (uint32_t e = 0; e < ATTEND_PARTS; e++) {
+                value[e] = load_numbers(tile->v, at + step * e, kind);
+                if (kind == BYTES)
+                    value[e] = lanes_mul(
+                        lanes_set(tile->v_scales[i * (tile->head_dim / 32) + d / 32]), value[e]);
+            }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 const lanes16 w = lanes_set(scores[r].p[i]);
@@ -147,20 +185,23 @@ static bool tile_range(const vt_attend_job *job, uint32_t r, uint32_t i_tile, ui
 }
 
 VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_tile *tile,
-                           bool is_half, float *const *out)
+                           tile_kind kind, float *const *out)
 {
+    /* Blocks of one size: eight rows are 4 + 4 rather than 6 + 2. */
+    const uint32_t n_blocks = (job->n_rows + ATTEND_ROWS - 1) / ATTEND_ROWS,
+                   at_most = (job->n_rows + n_blocks - 1) / n_blocks;
     tile_scores scores[ATTEND_ROWS];
     uint32_t range[ATTEND_ROWS][2];
     for (uint32_t r0 = 0; r0 < job->n_rows;) {
         uint32_t rows = 0;
-        while (rows < ATTEND_ROWS && r0 + rows < job->n_rows &&
+        while (rows < at_most && r0 + rows < job->n_rows &&
                tile_range(job, r0 + rows, i_tile, range[rows]))
             rows++;
         if (rows == 0) {
             r0++;
             continue;
         }
-#define SCORE(n) score_rows(tile, is_half, n, job->q + r0, scores)
+#define SCORE(n) score_rows(tile, kind, n, job->q + r0, scores)
         FOR_ROWS(rows, SCORE);
 #undef SCORE
         for (uint32_t r = 0; r < rows; r++)
@@ -168,7 +209,7 @@ VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_
                    tile->head_dim);
         for (uint32_t r = 0, n = 0; r < rows; r += n) {
             for (n = 1; r + n < rows && memcmp(range[r + n], range[r], sizeof range[r]) == 0;) n++;
-#define GATHER(n) gather_rows(tile, is_half, n, scores + r, range[r], out + r0 + r)
+#define GATHER(n) gather_rows(tile, kind, n, scores + r, range[r], out + r0 + r)
             FOR_ROWS(n, GATHER);
 #undef GATHER
         }
@@ -180,71 +221,81 @@ VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_
 
 static void widen_f16(const void *half, size_t n, float *out)
 {
-    for (size_t i = 0; i < n; i += 16) lanes_store(out + i, load_values(half, i, true));
+    for (size_t i = 0; i < n; i += 16) lanes_store(out + i, load_numbers(half, i, HALVES));
 }
 
-static void widen_q8_keys(const uint8_t *tile, uint32_t head_dim, float *out)
+/* A tile of Q8_0 with its scales as floats; scales: room for both, 2 * head_dim floats. */
+static void widen_scales(key_tile *tile, float *scales)
 {
-    const int8_t *q = (const int8_t *)tile;
-    const uint16_t *d = (const uint16_t *)(const void *)(tile + (size_t)VT_KEY_TILE * head_dim);
-    for (uint32_t i = 0; i < head_dim; i++) {
-        const size_t at = (size_t)i * VT_KEY_TILE;
-        for (uint32_t part = 0; part < VT_KEY_TILE; part += 16)
-            lanes_store(out + at + part, lanes_mul(lanes_load_f16(d + i / 32 * VT_KEY_TILE + part),
-                                                   lanes_load_i8(q + at + part)));
-    }
+    const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
+    widen_f16((const uint8_t *)tile->k + n, tile->head_dim, scales);
+    widen_f16((const uint8_t *)tile->v + n, tile->head_dim, scales + tile->head_dim);
+    tile->k_scales = scales;
+    tile->v_scales = scales + tile->head_dim;
 }
 
-static void widen_q8_values(const uint8_t *tile, uint32_t head_dim, float *out)
+static void widen_q8_keys(const key_tile *tile, float *out)
 {
-    const int8_t *q = (const int8_t *)tile;
-    const uint16_t *d = (const uint16_t *)(const void *)(tile + (size_t)VT_KEY_TILE * head_dim);
-    for (size_t i = 0; i < (size_t)VT_KEY_TILE * head_dim; i += 32) {
-        const lanes16 scale = lanes_set(vt_f16_to_f32(d[i / 32]));
-        for (size_t part = i; part < i + 32; part += 16)
-            lanes_store(out + part, lanes_mul(scale, lanes_load_i8(q + part)));
-    }
+    for (uint32_t d = 0; d < tile->head_dim; d++)
+        for (uint32_t part = 0; part < VT_KEY_TILE; part += 16) {
+            const size_t at = (size_t)d * VT_KEY_TILE + part;
+            lanes_store(out + at,
+                        lanes_mul(lanes_load(tile->k_scales + d / 32 * VT_KEY_TILE + part),
+                                  load_numbers(tile->k, at, BYTES)));
+        }
+}
+
+static void widen_q8_values(const key_tile *tile, float *out)
+{
+    for (size_t i = 0; i < (size_t)VT_KEY_TILE * tile->head_dim; i += 16)
+        lanes_store(out + i,
+                    lanes_mul(lanes_set(tile->v_scales[i / 32]), load_numbers(tile->v, i, BYTES)));
 }
 
 /* ---- groups of tiles ---- */
 
-/* The tiles after this one, into the L2 cache: with few rows they are read at the speed of memory.
- */
-static void prefetch_tile(const uint8_t *k, const uint8_t *v, size_t n_bytes)
+/* Up to this many rows take halves and bytes as they are; more share the widened tile. */
+enum { FEW_ROWS = 8 };
+
+static void attend_stored(const vt_attend_job *job, uint32_t i_tile, key_tile *tile,
+                          float *const *out)
 {
-    for (size_t i = 0; i < n_bytes; i += 64) {
-        __builtin_prefetch(k + i, 0, 2);
-        __builtin_prefetch(v + i, 0, 2);
+    const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
+    const vt_kv_type type = job->kv.type;
+    const bool is_few = job->n_rows <= FEW_ROWS;
+    float scales[2 * VT_MAX_HEAD_DIM];
+    if (type == VT_KV_Q8_0) widen_scales(tile, scales);
+    if (type != VT_KV_F32 && !is_few) {
+        float *k = job->scratch, *v = job->scratch + n;
+        if (type == VT_KV_F16) {
+            widen_f16(tile->k, n, k);
+            widen_f16(tile->v, n, v);
+        } else {
+            widen_q8_keys(tile, k);
+            widen_q8_values(tile, v);
+        }
+        tile->k = k;
+        tile->v = v;
     }
+    if (type == VT_KV_F16 && is_few) attend_tile(job, i_tile, tile, HALVES, out);
+    else if (type == VT_KV_Q8_0 && is_few) attend_tile(job, i_tile, tile, BYTES, out);
+    else attend_tile(job, i_tile, tile, FLOATS, out);
 }
 
 /* Tiles [begin, end), all of one group. */
 static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end, float *const *out)
 {
     const vt_kv_head *kv = &job->kv;
-    const size_t n = (size_t)kv->head_dim * VT_KEY_TILE,
-                 n_bytes = vt_kv_head_tile_bytes(kv->type, kv->head_dim);
-    const bool is_few = job->n_rows <= ATTEND_ROWS;
-    float *wide_k = job->scratch, *wide_v = job->scratch + n;
+    const size_t n_bytes = vt_kv_head_tile_bytes(kv->type, kv->head_dim);
     for (uint32_t i = begin; i < end; i++) {
         const size_t at = (size_t)(i % kv->n_slots) * n_bytes;
-        const uint8_t *k = (const uint8_t *)kv->k + at, *v = (const uint8_t *)kv->v + at;
-        key_tile tile = {k, v, kv->head_dim};
-        if (is_few && i % kv->n_slots + 2 < kv->n_slots)
-            prefetch_tile(k + 2 * n_bytes, v + 2 * n_bytes, n_bytes);
-        if (kv->type == VT_KV_F16 && is_few) {
-            attend_tile(job, i, &tile, true, out);
-            continue;
-        }
-        if (kv->type == VT_KV_F16) {
-            widen_f16(k, n, wide_k);
-            widen_f16(v, n, wide_v);
-        } else if (kv->type == VT_KV_Q8_0) {
-            widen_q8_keys(k, kv->head_dim, wide_k);
-            widen_q8_values(v, kv->head_dim, wide_v);
-        }
-        if (kv->type != VT_KV_F32) tile = (key_tile){wide_k, wide_v, kv->head_dim};
-        attend_tile(job, i, &tile, false, out);
+        key_tile tile = {.k = (const uint8_t *)kv->k + at,
+                         .v = (const uint8_t *)kv->v + at,
+                         .head_dim = kv->head_dim};
+        for (int d = 0; d < N_DISTANCES; d++)
+            if ((size_t)(end - i - 1) * n_bytes >= vt_prefetch_distances[d])
+                tile.ahead[d] = vt_prefetch_distances[d];
+        attend_stored(job, i, &tile, out);
     }
 }
 

@@ -9,7 +9,8 @@
 static const uint8_t vt_mxfp4_plus_12[16] VT_UNUSED = {12, 13, 14, 15, 16, 18, 20, 24,
                                                        12, 11, 10, 9,  8,  6,  4,  0};
 
-/* How many bytes ahead of use a line of weights is asked for, each time: see avx512.c. */
+/* How many bytes ahead of use a line of weights, keys or values is asked for, each time: see
+ * avx512.c. */
 static const size_t vt_prefetch_distances[4] VT_UNUSED = {48 << 10, 24 << 10, 12 << 10, 4 << 10};
 
 /* A DEFINE_TILE (table_body.h) out of a body that takes the number of tokens as a constant: eight
