@@ -41,11 +41,13 @@ size_t vt_edit_distance(vt_slice a, vt_slice b)
     return last[b.len];
 }
 
-bool vt_is_near(vt_slice wrong, vt_slice candidate)
+size_t vt_nearness(vt_slice wrong, vt_slice candidate)
 {
-    if (wrong.len < 2 || candidate.len < 2) return false;
-    if (wrong.len >= 3 && vt_slice_starts(candidate, wrong)) return true;
-    if (candidate.len >= 3 && vt_slice_starts(wrong, candidate)) return true;
-    size_t longer = wrong.len > candidate.len ? wrong.len : candidate.len;
-    return vt_edit_distance(wrong, candidate) <= (longer + 2) / 3;
+    if (wrong.len < 2 || candidate.len < 2) return SIZE_MAX;
+    const size_t edits = vt_edit_distance(wrong, candidate),
+                 longer = wrong.len > candidate.len ? wrong.len : candidate.len;
+    if (edits == 0) return 0;
+    if (wrong.len >= 3 && vt_slice_starts(candidate, wrong)) return 1;
+    if (candidate.len >= 3 && vt_slice_starts(wrong, candidate)) return 1;
+    return edits <= (longer + 2) / 3 ? edits : SIZE_MAX;
 }

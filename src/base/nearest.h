@@ -8,8 +8,9 @@
  * count) lead from a to b. Names over 64 bytes are never near: the result is then SIZE_MAX. */
 size_t vt_edit_distance(vt_slice a, vt_slice b);
 
-/* Is `candidate` near enough to `wrong` to be offered? One edit for every three characters, or one
- * is the beginning of the other. */
-bool vt_is_near(vt_slice wrong, vt_slice candidate);
+/* How near `candidate` is to `wrong`: the edits between them, or 1 where one is the beginning of
+ * the other. SIZE_MAX: not near enough to be offered, which is one edit for every three characters.
+ */
+size_t vt_nearness(vt_slice wrong, vt_slice candidate);
 
 #endif

@@ -157,8 +157,8 @@ static int unknown_option(vt_args *args, const char *text, vt_slice name)
     const char *near = NULL;
     for (size_t i = 0; i < args->n_options; i++) {
         vt_slice candidate = vt_slice_cstr(args->options[i].option->name);
-        size_t distance = vt_edit_distance(name, candidate);
-        if (distance >= best || !vt_is_near(name, candidate)) continue;
+        size_t distance = vt_nearness(name, candidate);
+        if (distance >= best) continue;
         best = distance;
         near = args->options[i].option->name;
     }

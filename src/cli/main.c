@@ -52,8 +52,8 @@ static int unknown_command(const char *name)
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < VT_COUNT(commands); i++) {
         vt_slice candidate = vt_slice_cstr(commands[i]->name);
-        size_t distance = vt_edit_distance(vt_slice_cstr(name), candidate);
-        if (distance >= best || !vt_is_near(vt_slice_cstr(name), candidate)) continue;
+        size_t distance = vt_nearness(vt_slice_cstr(name), candidate);
+        if (distance >= best) continue;
         best = distance;
         near = commands[i]->name;
     }

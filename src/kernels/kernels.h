@@ -14,7 +14,7 @@
 #include "kernels/kv_type.h"
 #include "kernels/matrix.h"
 
-#define VT_NUMERICS_VERSION 1
+#define VT_NUMERICS_VERSION 2
 
 /* Activations ready for a matrix product: n_tokens rows of n_cols values. Floating formats read x;
  * 32-block formats read q, d (one per 32 values) and sum32; 256-block formats read q, d (one per

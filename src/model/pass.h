@@ -94,8 +94,9 @@ void vt_pass_linear(vt_pass *p, const float *x, const vt_linear *outs, int n_out
 /* Rotate n_heads heads of each token by its position. */
 void vt_pass_rope(vt_pass *p, float *x, uint32_t n_heads);
 
-/* Store k and v in the cache, then attend: q [H D] -> out [H D]. */
-void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, const float *q, const float *k,
+/* Store k and v in the cache, then attend: q [H D] -> out [H D]. Where keys are stored as Q8_0,
+ * they and q are rotated (hadamard.h), q in place. */
+void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, float *q, const float *k,
                     const float *v, float *out);
 
 /* gate = silu(gate) * up, [F] */

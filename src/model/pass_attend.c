@@ -7,6 +7,7 @@
  * group are tasks of their own, with the same bits (the shape of the sums never changes). */
 #include "model/pass_scratch.h"
 
+#include "kernels/hadamard.h"
 #include "kernels/math.h"
 
 enum { KEEP_ON_CALLER = 4 }; /* tokens whose keys are stored without waking anyone */
@@ -15,7 +16,8 @@ typedef struct {
     vt_pass *p;
     const vt_layer *layer;
     uint32_t i_layer;
-    const float *q, *k, *v;
+    float *q;
+    const float *k, *v;
     float *out;
     uint32_t tokens_per_task;
     uint32_t n_blocks;
@@ -60,12 +62,15 @@ static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, 
     const size_t n = (size_t)VT_KEY_TILE * head_dim;
     const uint32_t blocks = head_dim / 32;
     int8_t q[VT_MAX_HEAD_DIM];
+    float rotated[VT_MAX_HEAD_DIM];
     float d[VT_MAX_HEAD_DIM / 32];
     int16_t sums[VT_MAX_HEAD_DIM / 32];
     uint16_t narrow[VT_MAX_HEAD_DIM / 32];
     uint16_t *k_scales = (uint16_t *)(void *)(k_tile + n),
              *v_scales = (uint16_t *)(void *)(v_tile + n);
-    if (!kernels->quantize(k, head_dim, 32, q, d, NULL, sums) ||
+    memcpy(rotated, k, head_dim * sizeof *k);
+    vt_hadamard_key(rotated, head_dim);
+    if (!kernels->quantize(rotated, head_dim, 32, q, d, NULL, sums) ||
         !kernels->to_f16(d, blocks, narrow))
         return false;
     for (uint32_t i = 0; i < head_dim; i++) k_tile[(size_t)i * VT_KEY_TILE + lane] = (uint8_t)q[i];
@@ -77,6 +82,16 @@ static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, 
 
 static store_fn *const store_as[] = {
     [VT_KV_F16] = store_half, [VT_KV_F32] = store_float, [VT_KV_Q8_0] = store_q8};
+
+/* The queries of a token on one KV head, to meet keys that are rotated. */
+static void rotate_queries(const attend_job *job, uint32_t token, uint32_t head_kv)
+{
+    const vt_hyper *h = &job->p->model->hyper;
+    const uint32_t group = h->n_heads / h->n_heads_kv;
+    float *q = job->q + ((size_t)token * h->n_heads + (size_t)head_kv * group) * h->head_dim;
+    for (uint32_t g = 0; g < group; g++)
+        vt_hadamard_query(q + (size_t)g * h->head_dim, h->head_dim);
+}
 
 /* One KV head of every token: each head's cache is written by one thread. */
 static void store_head(void *ctx, int i_task, int i_thread)
@@ -99,6 +114,7 @@ static void store_head(void *ctx, int i_task, int i_thread)
         else if (!store_as[kv->type](job->p->kernels, job->k + from, job->v + from, head_dim,
                                      l->k + tile, l->v + tile, s->position[t] % VT_KEY_TILE))
             atomic_store(&job->has_overflowed, true);
+        if (kv->type == VT_KV_Q8_0) rotate_queries(job, t, head);
     }
 }
 
@@ -287,7 +303,7 @@ static void store_all(attend_job *job)
     for (int i = 0; i < n_heads; i++) store_head(job, i, 0);
 }
 
-void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, const float *q, const float *k,
+void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, float *q, const float *k,
                     const float *v, float *out)
 {
     if (!vt__pass_ok(p)) return;

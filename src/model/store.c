@@ -347,8 +347,8 @@ static bool find_near(vt_store *store, vt_slice name, char near[VT_STORE_MAX_NAM
     if (vt_store_list(store, &list, &n, NULL) != VT_OK) n = 0;
     for (size_t i = 0; i < n + n_known; i++) {
         vt_slice candidate = vt_slice_cstr(i < n ? list[i].name : known[i - n].name);
-        size_t distance = vt_edit_distance(name, candidate);
-        if (distance >= best || !vt_is_near(name, candidate)) continue;
+        size_t distance = vt_nearness(name, candidate);
+        if (distance >= best) continue;
         best = distance;
         snprintf(near, VT_STORE_MAX_NAME + 1, "%.*s", VT_ARG(candidate));
     }

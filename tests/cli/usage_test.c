@@ -112,9 +112,11 @@ static void test_edit_distance_counts_a_swap_as_one_edit(void **state)
     assert_int_equal(vt_edit_distance(VT_S("hepl"), VT_S("help")), 1);
     assert_int_equal(vt_edit_distance(VT_S(""), VT_S("abc")), 3);
     assert_int_equal(vt_edit_distance(VT_S("kitten"), VT_S("SITTING")), 3);
-    assert_false(vt_is_near(VT_S("x"), VT_S("y")));
-    assert_true(vt_is_near(VT_S("qwen2.5-coder"), VT_S("qwen2.5-coder-1.5b")));
-    assert_false(vt_is_near(VT_S("llama"), VT_S("qwen2.5-coder-1.5b")));
+    assert_true(vt_nearness(VT_S("x"), VT_S("y")) == SIZE_MAX);
+    assert_true(vt_nearness(VT_S("llama"), VT_S("qwen2.5-coder-1.5b")) == SIZE_MAX);
+    assert_int_equal(vt_nearness(VT_S("qwen2.5-coder"), VT_S("qwen2.5-coder-1.5b")), 1);
+    assert_int_equal(vt_nearness(VT_S("temp"), VT_S("temperature")), 1);
+    assert_int_equal(vt_nearness(VT_S("temp"), VT_S("help")), 2);
 }
 
 int main(void)

@@ -472,7 +472,8 @@ static void fill_typed(typed_cache *c)
         for (int d = 0; d < HEAD8; d++) c->q[r][d] = random_float(1.0f);
 }
 
-static void attend_typed(typed_cache *c, const vt_kernels *k, vt_kv_type type, bool in_parts)
+static void attend_typed(typed_cache *c, const vt_kernels *k, vt_kv_type type, int n_rows,
+                         bool in_parts)
 {
     const float *q[ROWS8];
     float *out[ROWS8], sink[ROWS8];
@@ -486,7 +487,7 @@ static void attend_typed(typed_cache *c, const vt_kernels *k, vt_kv_type type, b
         sink[r] = (float)r - 3.0f;
     }
     vt_attend_job job = {.kv = {c->k[type], c->v[type], SLOTS8, HEAD8, type},
-                         .n_rows = ROWS8,
+                         .n_rows = (uint32_t)n_rows,
                          .q = q,
                          .out = out,
                          .begin = begin,
@@ -501,12 +502,12 @@ static void attend_typed(typed_cache *c, const vt_kernels *k, vt_kv_type type, b
     }
     for (uint32_t g = 0; g < GROUPS8; g++) {
         k->attend_part(&job, g);
-        for (int r = 0; r < ROWS8; r++) {
+        for (int r = 0; r < n_rows; r++) {
             states[r][g] = state[r];
             memcpy(c->parts[r][g], c->part[r], sizeof c->part[r]);
         }
     }
-    for (int r = 0; r < ROWS8; r++)
+    for (int r = 0; r < n_rows; r++)
         k->attend_merge(c->out[r], HEAD8, &sink[r], states[r], c->parts[r][0], GROUPS8);
 }
 
@@ -515,14 +516,17 @@ static typed_cache *typed;
 static void check_typed(const vt_kernels *k)
 {
     float want[ROWS8][HEAD8];
-    attend_typed(typed, vt_kernels_scalar(), VT_KV_F32, false);
+    /* one block of rows, two, and so many that the tile is widened first */
+    static const int n_rows[] = {1, 3, 6, 7, 8, 9, ROWS8};
+    attend_typed(typed, vt_kernels_scalar(), VT_KV_F32, ROWS8, false);
     memcpy(want, typed->out, sizeof want);
-    for (int in_parts = 0; in_parts < 2; in_parts++) {
-        attend_typed(typed, k, VT_KV_F32, in_parts);
-        assert_memory_equal(want, typed->out, sizeof want);
-        attend_typed(typed, k, VT_KV_Q8_0, in_parts);
-        assert_memory_equal(want, typed->out, sizeof want);
-    }
+    for (size_t i = 0; i < VT_COUNT(n_rows); i++)
+        for (int in_parts = 0; in_parts < 2; in_parts++)
+            for (int is_q8 = 0; is_q8 < 2; is_q8++) {
+                memset(typed->out, 0, sizeof typed->out);
+                attend_typed(typed, k, is_q8 ? VT_KV_Q8_0 : VT_KV_F32, n_rows[i], in_parts != 0);
+                assert_memory_equal(want, typed->out, (size_t)n_rows[i] * sizeof want[0]);
+            }
 }
 
 static void test_attention_in_parts_and_over_a_q8_cache_is_attention_over_its_floats(void **state)
