@@ -333,6 +333,7 @@ static uint32_t find_part(restoring *r, uint32_t most, source *from)
     uint32_t same, k = 0, node;
     vt_block b;
     const uint32_t child = vt__prefix_child(r->t, r->here.node, tokens, most, &same);
+    if (child != VT_NO_NODE) r->t->nodes[child].last_use = r->p->clock; /* load may look for room */
     if (r->p->files != NULL && r->here.at + most > r->have && same < most &&
         vt_prefix_files_nearest(r->p->files, &r->here.key, tokens, most, &b, NULL) == VT_OK)
         while (k < b.n_tokens && k < most && b.tokens[k] == tokens[k]) k++;
@@ -340,7 +341,6 @@ static uint32_t find_part(restoring *r, uint32_t most, source *from)
     if (k > same && r->here.at + k > r->have && load(r, &b, k, &node)) return k;
     *from = IN_RAM;
     if (child == VT_NO_NODE || r->here.at + same <= r->have) return 0;
-    r->t->nodes[child].last_use = r->p->clock;
     copy_in(r, vt__prefix_image(r->t, child), same);
     return same;
 }
