@@ -1,8 +1,7 @@
-/* hadamard.h -- a rotation that spreads a few large dimensions of a head over all of them. Keys of
- * some models (Qwen2.5) have dimensions a hundred times as large as the rest; in a number format
- * whose neighbours share a scale these take the precision of all others. Rotated by the same
- * matrix, keys and queries keep their products, and no dimension stands out (QuaRot, arXiv
- * 2404.00456).
+/* hadamard.h -- a rotation that spreads a few large dimensions of a head over all of them. In a
+ * number format whose neighbours share a scale a large dimension takes the precision of the others.
+ * Rotated by the same matrix, keys and queries keep their products, and no dimension stands out
+ * (QuaRot, arXiv 2404.00456).
  *
  * Threads  pure functions. */
 #ifndef VT_KERNELS_HADAMARD_H
