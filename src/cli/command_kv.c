@@ -237,7 +237,7 @@ static vt_status verify_files(kv_state *k, const vt_prefix_listing *l, findings 
         if (vt_progress_cancelled(&bar.progress)) st = vt_fail(err, VT_ECANCEL, "cancelled");
         else st = vt_prefix_files_verify(k->files, f, &image, &room, &why);
         vt_progress_report(&bar.progress, "checking", i + 1, l->n);
-        if (st == VT_ECORRUPT) {
+        if (vt_prefix_is_damage(st)) {
             found->n_damaged++;
             json_array_append_new(found->damaged,
                                   json_pack("{s:s, s:o}", "file", f->name, "reason",

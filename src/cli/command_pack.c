@@ -37,10 +37,13 @@ static const char *model_name(const packing *p)
 static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES], vt_err *err)
 {
     vt_packed *there = NULL;
-    struct stat info;
+    struct stat info, own;
     if (stat(p->path, &info) != 0) return VT_OK;
     if (S_ISDIR(info.st_mode))
         return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
+    if (stat(p->entry.path, &own) == 0 && own.st_dev == info.st_dev && own.st_ino == info.st_ino)
+        return vt_fail(err, VT_EINPUT, "%.200s is the model itself; -o names another file",
+                       p->path);
     if (vt_args_flag(p->args, "force")) return VT_OK;
     if (vt_packed_open(p->path, &there, NULL) == VT_OK &&
         memcmp(there->header.source, source, VT_SHA256_BYTES) == 0) {

@@ -259,6 +259,12 @@ static void copy_in(restoring *r, const uint8_t *image, uint32_t k)
     }
 }
 
+/* What RAM has at this place is not evicted while the disk is asked for more of it. */
+static void stay(const restoring *r, uint32_t child)
+{
+    if (child != VT_NO_NODE) r->t->nodes[child].last_use = r->p->clock;
+}
+
 /* A block from disk, into the tree if it has a place, and the first k positions into the cache.
  * *child: its node, or VT_NO_NODE. */
 static bool load(restoring *r, vt_block *b, uint32_t k, uint32_t *child)
@@ -315,6 +321,7 @@ static source find_whole(restoring *r, uint32_t k)
     const uint32_t child =
         vt__prefix_child(r->t, r->here.node, r->tokens + r->here.at, VT_BLOCK_TOKENS, &same);
     source found = NOWHERE;
+    stay(r, child);
     if (same == VT_BLOCK_TOKENS) {
         copy_in(r, vt__prefix_image(r->t, child), k);
         if (step_down_named(r->p, r->t, &r->here, child)) found = IN_RAM;
@@ -333,7 +340,7 @@ static uint32_t find_part(restoring *r, uint32_t most, source *from)
     uint32_t same, k = 0, node;
     vt_block b;
     const uint32_t child = vt__prefix_child(r->t, r->here.node, tokens, most, &same);
-    if (child != VT_NO_NODE) r->t->nodes[child].last_use = r->p->clock; /* load may look for room */
+    stay(r, child);
     if (r->p->files != NULL && r->here.at + most > r->have && same < most &&
         vt_prefix_files_nearest(r->p->files, &r->here.key, tokens, most, &b, NULL) == VT_OK)
         while (k < b.n_tokens && k < most && b.tokens[k] == tokens[k]) k++;
@@ -397,22 +404,18 @@ void vt__prefix_restore(vt_prefix_store *p, vt_session *s, const int32_t *tokens
 
 /* ---- after a sync ---- */
 
-/* Everything of this prompt that is not on disk yet, first blocks first; the last one is marked as
- * used when it is. */
+/* All blocks of this prompt, first ones first: what is on disk is marked as used, so that making
+ * room for the rest does not take it, and is written again where someone removed it. */
 static void write_path(vt_prefix_store *p, vt_prefix_tree *t, const int32_t *tokens, uint32_t n)
 {
     place here = begin_of(p, t);
-    uint32_t last = VT_NO_NODE;
     while (here.at < n) {
         uint32_t same;
         const uint32_t most = at_most(VT_BLOCK_TOKENS, n - here.at);
         const uint32_t child = vt__prefix_child(t, here.node, tokens + here.at, most, &same);
         if (same < most || !step_down_named(p, t, &here, child)) break;
-        if (!vt__prefix_writer_has(&p->writer, &t->nodes[child]))
-            vt__prefix_writer_push(&p->writer, t, child);
-        last = child;
+        vt__prefix_writer_push(&p->writer, t, child);
     }
-    if (last != VT_NO_NODE) vt__prefix_writer_push(&p->writer, t, last);
 }
 
 void vt__prefix_synced(vt_prefix_store *p, const vt_session *s)

@@ -98,6 +98,22 @@ DIR *vt__prefix_read_dir(const vt_prefix_files *f)
     return d;
 }
 
+bool vt__prefix_has(const vt_prefix_files *f, const vt_key *key)
+{
+    char hex[VT_SHA256_HEX + 1];
+    bool has = false;
+    struct stat info;
+    const struct dirent *e;
+    DIR *d = vt__prefix_read_dir(f);
+    vt_sha256_hex(key->bytes, hex);
+    while (d != NULL && !has && (e = readdir(d)) != NULL)
+        has =
+            vt__prefix_is_name(e->d_name) && strncmp(e->d_name + AT_KEY, hex, VT_SHA256_HEX) == 0 &&
+            fstatat(f->dirfd, e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+    if (d != NULL) closedir(d);
+    return has;
+}
+
 vt_status vt__prefix_open_file(const vt_prefix_files *f, const char *name, int *fd,
                                uint64_t *n_bytes, vt_err *err)
 {

@@ -78,8 +78,15 @@ typedef struct {
 VT_MUSTUSE vt_status vt_prefix_files_list(vt_prefix_files *f, vt_prefix_listing *out, vt_err *err);
 void vt_prefix_listing_deinit(vt_prefix_listing *l);
 
-/* Every byte of one file: VT_OK, VT_ECORRUPT, VT_ENOTFOUND. *image is grown as need be (vt_free it
- * at the end; begin with NULL and 0). */
+/* Does what vt_prefix_files_verify says mean that the file is no good? A bad sector can't be read.
+ */
+static inline bool vt_prefix_is_damage(vt_status st)
+{
+    return st == VT_ECORRUPT || st == VT_EIO;
+}
+
+/* Every byte of one file: VT_OK, VT_ECORRUPT, VT_EIO, VT_ENOTFOUND. *image is grown as need be
+ * (vt_free it at the end; begin with NULL and 0). */
 VT_MUSTUSE vt_status vt_prefix_files_verify(vt_prefix_files *f, const vt_prefix_file *file,
                                             uint8_t **image, size_t *room, vt_err *err);
 

@@ -79,7 +79,7 @@ static bool is_root(const vt_block *b)
 }
 
 /* Parents, leaves, lost blocks, and times handed up from the children. */
-static vt_status link_files(vt_prefix_listing *l, vt_err *err)
+static vt_status link_files(const vt_prefix_files *f, vt_prefix_listing *l, vt_err *err)
 {
     if (l->n == 0) return VT_OK;
     uint32_t *order = vt_calloc(l->n + 1, sizeof *order);
@@ -98,8 +98,10 @@ static vt_status link_files(vt_prefix_listing *l, vt_err *err)
         if (parent != NO_PARENT &&
             l->files[parent].block.position + VT_BLOCK_TOKENS == file->block.position)
             file->parent = parent;
-        file->is_lost =
-            file->parent == NO_PARENT ? !is_root(&file->block) : l->files[parent].is_lost;
+        /* One that was written while the directory was read may have been missed. */
+        file->is_lost = file->parent == NO_PARENT
+                            ? !is_root(&file->block) && !vt__prefix_has(f, &file->block.previous)
+                            : l->files[parent].is_lost;
     }
     for (size_t i = l->n; i-- > 0;) {
         const vt_prefix_file *file = &l->files[i];
@@ -167,7 +169,7 @@ vt_status vt_prefix_files_list(vt_prefix_files *f, vt_prefix_listing *out, vt_er
         }
     }
     closedir(d);
-    if (st == VT_OK) st = link_files(&l, err);
+    if (st == VT_OK) st = link_files(f, &l, err);
     if (st == VT_OK) *out = l;
     else vt_prefix_listing_deinit(&l);
     return st;
@@ -291,30 +293,48 @@ static bool is_gone(const vt_prefix_file *file)
     return file->name[0] == '\0';
 }
 
+/* Gives every file that does not fit its checksum, or can't be read, its problem. */
+static vt_status check_files(vt_prefix_files *f, vt_prefix_listing *l, const vt_prefix_gc *o,
+                             vt_err *err)
+{
+    uint8_t *image = NULL;
+    size_t room = 0;
+    vt_status st = VT_OK;
+    for (size_t i = 0; i < l->n && st == VT_OK; i++) {
+        vt_prefix_file *file = &l->files[i];
+        vt_err why = {0};
+        if (vt_progress_cancelled(o->progress)) st = vt_fail(err, VT_ECANCEL, "cancelled");
+        else if (file->problem[0] == '\0') {
+            const vt_status found = vt_prefix_files_verify(f, file, &image, &room, &why);
+            if (vt_prefix_is_damage(found)) {
+                snprintf(file->problem, sizeof file->problem, "%.120s", why.msg);
+                file->block.n_tokens = 0; /* serves for no other */
+            }
+        }
+        vt_progress_report(o->progress, "checking", i + 1, l->n);
+    }
+    vt_free(image);
+    return st;
+}
+
 /* What can never be used again, whatever the budget; sets used_ns to 0 where it is of no use to
  * this program (another numerics version), so that it goes first. */
 static vt_status remove_useless(vt_prefix_files *f, vt_prefix_listing *l, const vt_prefix_gc *o,
                                 vt_prefix_gc_result *r, vt_err *err)
 {
-    uint8_t *image = NULL;
-    size_t room = 0;
-    vt_status st = find_superseded(l, err);
+    vt_status st = o->checks ? check_files(f, l, o, err) : VT_OK;
+    if (st == VT_OK) st = find_superseded(l, err);
     for (size_t i = 0; i < l->n && st == VT_OK; i++) {
         vt_prefix_file *file = &l->files[i];
-        bool is_damaged = file->problem[0] != '\0';
-        if (vt_progress_cancelled(o->progress)) st = vt_fail(err, VT_ECANCEL, "cancelled");
-        else if (o->checks && !is_damaged)
-            is_damaged = vt_prefix_files_verify(f, file, &image, &room, NULL) == VT_ECORRUPT;
-        vt_progress_report(o->progress, "checking", i + 1, l->n);
+        const bool is_damaged = file->problem[0] != '\0';
         if (file->block.numerics != VT_NUMERICS_VERSION) file->used_ns = 0;
         /* parents stand before their children */
         if (file->parent != NO_PARENT && is_gone(&l->files[file->parent])) file->is_lost = true;
-        if (st != VT_OK || (!is_damaged && !file->is_lost)) continue;
+        if (!is_damaged && !file->is_lost) continue;
         remove_file(f, file, r);
         r->n_damaged += is_damaged;
         file->name[0] = '\0';
     }
-    vt_free(image);
     return st;
 }
 

@@ -88,6 +88,7 @@ typedef struct {
     char problem[192];
     /* owner: the writer's thread */
     uint64_t used_bytes;
+    uint64_t written_bytes; /* since used_bytes was counted */
     bool knows_used;
 } vt_prefix_writer;
 
@@ -98,8 +99,6 @@ VT_MUSTUSE vt_status vt__prefix_writer_init(vt_prefix_writer *w, vt_prefix_files
 void vt__prefix_writer_push(vt_prefix_writer *w, vt_prefix_tree *tree, uint32_t node);
 /* Is the node in the writer's hands? */
 bool vt__prefix_writer_holds(vt_prefix_writer *w, const vt_prefix_node *node);
-/* Is it on disk, or on its way? */
-bool vt__prefix_writer_has(vt_prefix_writer *w, const vt_prefix_node *node);
 /* Why nothing is written any more; false when all is well. */
 bool vt__prefix_writer_problem(vt_prefix_writer *w, char *out, size_t size);
 bool vt__prefix_writer_flush(vt_prefix_writer *w, uint32_t timeout_ms);

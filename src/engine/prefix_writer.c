@@ -35,6 +35,7 @@ static vt_status make_room(vt_prefix_writer *w, uint64_t n, vt_err *err)
     if (!w->knows_used) st = vt_prefix_files_bytes(w->files, &w->used_bytes, err);
     if (st != VT_OK) return st;
     w->knows_used = true;
+    w->written_bytes = 0;
     const uint64_t budget = vt_prefix_files_budget(w->files, w->max_bytes, w->used_bytes);
     if (w->used_bytes + n <= budget) return VT_OK;
     if (n > budget)
@@ -45,9 +46,10 @@ static vt_status make_room(vt_prefix_writer *w, uint64_t n, vt_err *err)
     const vt_prefix_gc gc = {.max_bytes = target - target / 10};
     vt_prefix_gc_result r = {0};
     st = vt_prefix_files_gc(w->files, &gc, &r, err);
-    if (st == VT_EEXIST) return VT_OK; /* another process makes room */
     if (st == VT_OK) w->used_bytes = r.bytes_left;
-    return st;
+    if (st != VT_EEXIST) return st;
+    w->knows_used = false; /* another process makes room */
+    return VT_OK;
 }
 
 static vt_status write_block(vt_prefix_writer *w, const vt_prefix_job *job, bool is_on_disk,
@@ -60,7 +62,12 @@ static vt_status write_block(vt_prefix_writer *w, const vt_prefix_job *job, bool
     if (st == VT_OK) st = vt_block_seal(b, image, err);
     if (st == VT_OK)
         st = vt_prefix_files_save(w->files, b, vt_slice_of(image, vt_block_bytes(b)), err);
-    if (st == VT_OK) w->used_bytes += vt_block_bytes(b);
+    if (st == VT_OK) {
+        w->used_bytes += vt_block_bytes(b);
+        w->written_bytes += vt_block_bytes(b);
+    }
+    /* Other processes write into the same directory: look again now and then. */
+    if (w->written_bytes > w->max_bytes / 16) w->knows_used = false;
     return st;
 }
 
@@ -134,14 +141,6 @@ bool vt__prefix_writer_holds(vt_prefix_writer *w, const vt_prefix_node *node)
     const bool holds = node->is_queued;
     pthread_mutex_unlock(&w->mutex);
     return holds;
-}
-
-bool vt__prefix_writer_has(vt_prefix_writer *w, const vt_prefix_node *node)
-{
-    pthread_mutex_lock(&w->mutex);
-    const bool has = node->is_queued || node->is_on_disk;
-    pthread_mutex_unlock(&w->mutex);
-    return has;
 }
 
 bool vt__prefix_writer_problem(vt_prefix_writer *w, char *out, size_t size)

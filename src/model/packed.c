@@ -313,6 +313,14 @@ static void report(verify_job *job, int i_thread, uint64_t bytes)
     vt_progress_report(job->progress, "checking", done, job->n_tiles_bytes);
 }
 
+bool vt_packed_populate(const void *bytes, size_t n)
+{
+    const uintptr_t page = 4096, at = (uintptr_t)bytes / page * page;
+    if (madvise((void *)at, n + ((uintptr_t)bytes - at), MADV_POPULATE_READ) == 0) return true;
+    /* an older kernel does not know this advice */
+    return errno != EFAULT && errno != EIO && errno != EHWPOISON;
+}
+
 static void verify_tensor(void *ctx, int i_task, int i_thread)
 {
     verify_job *job = ctx;
@@ -325,6 +333,11 @@ static void verify_tensor(void *ctx, int i_task, int i_thread)
     vt_status st = hash ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory");
     for (uint64_t at = 0; at < t->n_bytes && st == VT_OK; at += VERIFY_PIECE) {
         size_t n = t->n_bytes - at < VERIFY_PIECE ? (size_t)(t->n_bytes - at) : VERIFY_PIECE;
+        if (!vt_packed_populate(bytes + at, n)) {
+            st = vt_fail_errno(err, VT_EIO, "%.200s: cannot read the bytes of tensor %.*s",
+                               job->p->path, VT_ARG(vt_slice_take(t->name, 80)));
+            break;
+        }
         vt_sha256_update(hash, vt_slice_of(bytes + at, n));
         report(job, i_thread, n);
         if (vt_progress_cancelled(job->progress)) st = vt_fail(err, VT_ECANCEL, "stopped");

@@ -112,6 +112,10 @@ VT_MUSTUSE vt_status vt_packed_parse(vt_slice head, uint64_t file_size, vt_packe
 VT_MUSTUSE vt_status vt_packed_verify(const vt_packed *p, vt_pool *pool,
                                       const vt_progress *progress, vt_err *err);
 
+/* Have n bytes of a mapping read from the disk where they are not cached; false, with errno, when
+ * they can't be: touching them would end the process. */
+bool vt_packed_populate(const void *bytes, size_t n);
+
 /* Where the tiles will begin, and the head itself without padding. `keys` are n_keys GGUF keys as
  * bytes; tensor offsets are those in the file. `tiles_bytes` is a multiple of 2 MiB. */
 VT_MUSTUSE vt_status vt_packed_tiles_at(vt_slice keys, const vt_packed_tensor *tensors,

@@ -87,6 +87,15 @@ static vt_status take_room(int fd, uint64_t n_bytes, vt_err *err)
 
 /* The region from the tiles' place on. Each stretch is given to the disk as it is written, and the
  * one before waited for: the progress is the disk's, and the sync at the end is short. */
+/* Begin to write a stretch of the file to the disk, or wait for it. Only advice, but a write error
+ * is told once: the sync at the end would not know of it any more. */
+static vt_status flush_stretch(int fd, off_t at, unsigned how, vt_err *err)
+{
+    if (sync_file_range(fd, at, FLUSH, how) == 0) return VT_OK;
+    if (errno == ENOSYS || errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP) return VT_OK;
+    return vt_fail_errno(err, VT_EIO, "cannot write");
+}
+
 static vt_status write_tiles(writing *j, int fd, uint64_t tiles_at, vt_err *err)
 {
     const uint64_t n = j->n_region;
@@ -97,11 +106,12 @@ static vt_status write_tiles(writing *j, int fd, uint64_t tiles_at, vt_err *err)
         if (st != VT_OK) return st;
         uint64_t end = at + PIECE;
         if (end % FLUSH != 0) continue;
-        off_t begin = (off_t)(tiles_at + end - FLUSH); /* advice only: a sync follows */
-        (void)sync_file_range(fd, begin, FLUSH, now);
-        if (end > FLUSH)
-            (void)sync_file_range(fd, begin - FLUSH, FLUSH,
-                                  SYNC_FILE_RANGE_WAIT_BEFORE | now | SYNC_FILE_RANGE_WAIT_AFTER);
+        off_t begin = (off_t)(tiles_at + end - FLUSH);
+        st = flush_stretch(fd, begin, now, err);
+        if (st == VT_OK && end > FLUSH)
+            st = flush_stretch(fd, begin - FLUSH,
+                               SYNC_FILE_RANGE_WAIT_BEFORE | now | SYNC_FILE_RANGE_WAIT_AFTER, err);
+        if (st != VT_OK) return st;
         vt_progress_report(j->progress, "writing", end, n);
     }
     return VT_OK;

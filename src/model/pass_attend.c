@@ -83,17 +83,19 @@ static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, 
 static store_fn *const store_as[] = {
     [VT_KV_F16] = store_half, [VT_KV_F32] = store_float, [VT_KV_Q8_0] = store_q8};
 
-/* The queries of a token on one KV head, to meet keys that are rotated. */
-static void rotate_queries(const attend_job *job, uint32_t token, uint32_t head_kv)
+/* The queries of a token on one KV head: looked at as they come, then rotated if their keys are. */
+static void prepare_queries(attend_job *job, uint32_t token, uint32_t head_kv, vt_kv_type type)
 {
     const vt_hyper *h = &job->p->model->hyper;
-    const uint32_t group = h->n_heads / h->n_heads_kv;
-    float *q = job->q + ((size_t)token * h->n_heads + (size_t)head_kv * group) * h->head_dim;
-    for (uint32_t g = 0; g < group; g++)
-        vt_hadamard_query(q + (size_t)g * h->head_dim, h->head_dim);
+    const uint32_t group = h->n_heads / h->n_heads_kv, head_dim = h->head_dim;
+    float *q = job->q + ((size_t)token * h->n_heads + (size_t)head_kv * group) * head_dim;
+    if (!vt_all_below(q, (size_t)group * head_dim, BOUND)) atomic_store(&job->has_failed, true);
+    if (type != VT_KV_Q8_0) return;
+    for (uint32_t g = 0; g < group; g++) vt_hadamard_query(q + (size_t)g * head_dim, head_dim);
 }
 
-/* One KV head of every token: each head's cache is written by one thread. */
+/* One KV head of every token, and the queries that meet it: each head's cache is written by one
+ * thread. */
 static void store_head(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
@@ -114,7 +116,7 @@ static void store_head(void *ctx, int i_task, int i_thread)
         else if (!store_as[kv->type](job->p->kernels, job->k + from, job->v + from, head_dim,
                                      l->k + tile, l->v + tile, s->position[t] % VT_KEY_TILE))
             atomic_store(&job->has_overflowed, true);
-        if (kv->type == VT_KV_Q8_0) rotate_queries(job, t, head);
+        prepare_queries(job, t, head, kv->type);
     }
 }
 
@@ -156,13 +158,12 @@ static uint32_t first_seen(const attend_job *job, uint32_t token)
     return window != 0 && end > window ? end - window : 0;
 }
 
-static void add_row(attend_job *job, row_set *rows, uint32_t token, uint32_t head)
+static void add_row(const attend_job *job, row_set *rows, uint32_t token, uint32_t head)
 {
     const vt_hyper *h = &job->p->model->hyper;
     const size_t at = ((size_t)token * h->n_heads + head) * h->head_dim;
     const uint32_t n = rows->job.n_rows++;
     rows->q[n] = job->q + at;
-    if (!vt_all_below(rows->q[n], h->head_dim, BOUND)) atomic_store(&job->has_failed, true);
     rows->out[n] = job->out + at;
     rows->begin[n] = first_seen(job, token);
     rows->end[n] = job->p->scratch->position[token] + 1;
@@ -170,7 +171,8 @@ static void add_row(attend_job *job, row_set *rows, uint32_t token, uint32_t hea
 }
 
 /* Rows first .. first + n - 1 of the pass (all of one sequence) on one KV head. */
-static void attend_rows(attend_job *job, uint32_t head_kv, uint32_t first, uint32_t n, int i_thread)
+static void attend_rows(const attend_job *job, uint32_t head_kv, uint32_t first, uint32_t n,
+                        int i_thread)
 {
     const uint32_t group = job->p->model->hyper.n_heads / job->p->model->hyper.n_heads_kv;
     row_set rows;
@@ -317,5 +319,4 @@ void vt_pass_attend(vt_pass *p, const vt_layer *l, uint32_t i_layer, float *q, c
     if (!vt__pass_ok(p)) return;
     if (p->n_tokens <= VT_ATTEND_FEW) attend_few(&job);
     else attend_many(&job);
-    if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
 }

@@ -521,8 +521,7 @@ static void populate(void *ctx, int i_task, int i_thread)
     uint64_t at = (uint64_t)i_task * POPULATE_BYTES;
     uint64_t n = w->n_region - at < POPULATE_BYTES ? w->n_region - at : POPULATE_BYTES;
     if (vt_progress_cancelled(job->progress)) return;
-    if (madvise(w->region + at, n, MADV_POPULATE_READ) != 0 && (errno == EFAULT || errno == EIO))
-        atomic_store(&job->failed_errno, errno);
+    if (!vt_packed_populate(w->region + at, n)) atomic_store(&job->failed_errno, errno);
     uint64_t done = atomic_fetch_add(&job->done, n) + n;
     if (i_thread == 0 && vt_clock_seconds() - job->last_report > 0.1) {
         job->last_report = vt_clock_seconds();

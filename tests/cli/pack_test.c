@@ -258,6 +258,14 @@ static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "is a directory"));
     child_free(&r);
+    /* a link leads to the model's own file, which --force must not replace either */
+    char own[256];
+    snprintf(own, sizeof own, "%s/own.gguf", f->home);
+    assert_int_equal(symlink(OTHER, own), 0);
+    r = child_vetro(&f->options, "pack", OTHER, "-o", own, "--force");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "is the model itself"));
+    child_free(&r);
     r = child_vetro(&f->options, "pack", path, "-o", "/dev/null");
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "packed already"));

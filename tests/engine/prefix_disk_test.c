@@ -305,6 +305,66 @@ static void test_a_longer_prompt_goes_on_from_the_tail(void **state)
     prefix_remove_dir(dir);
 }
 
+/* A tree of four blocks is full when a block that begins like the prompt comes from disk, damaged:
+ * what RAM has of the same place, until then the first to go, must still be there afterwards. */
+static void test_a_damaged_block_does_not_take_the_place_of_what_is_used_instead(void **state)
+{
+    (void)state;
+    char dir[64], path[256];
+    int32_t near[PREFIX_MAX], other[PREFIX_MAX], wanted[PREFIX_MAX];
+    make_stored(dir);
+    const vt_prefix_file file = path_of(dir, 64, path);
+    uint8_t *bytes = read_file(path, (size_t)file.n_bytes);
+    bytes[600] ^= 4;
+    write_file(path, bytes, (size_t)file.n_bytes);
+    prefix_tokens(near, PREFIX_MAX, 21);
+    memcpy(near, prompt, 74 * sizeof *near);
+    near[74] = (prompt[74] + 1) % 256;
+    prefix_tokens(other, PREFIX_MAX, 22);
+    prefix_tokens(wanted, PREFIX_MAX, 23);
+    memcpy(wanted, prompt, 104 * sizeof *wanted);
+    prefix_model *m =
+        prefix_open("llama", &(vt_prefix_options){.dir = dir, .ram_bytes = 1, .explains = true});
+    vt_session *s = prefix_session(m, 0, VT_KV_F16);
+    prefix_sync(s, near, 104);
+    vt_session_free(s);
+    s = prefix_session(m, 0, VT_KV_F16);
+    prefix_sync(s, other, 104);
+    vt_session_free(s);
+    assert_true(vt_engine_flush_prefixes(m->engine, 20000)); /* what is being written stays */
+    s = prefix_session(m, 0, VT_KV_F16);
+    assert_int_equal(prefix_sync(s, wanted, 140), 74);
+    assert_int_equal(m->report.miss, VT_MISS_DAMAGED);
+    prefix_expect_cold(m, s, VT_KV_F16);
+    vt_session_free(s);
+    prefix_close(m);
+    vt_free(bytes);
+    prefix_remove_dir(dir);
+}
+
+static void test_what_another_process_removed_is_written_again(void **state)
+{
+    (void)state;
+    char dir[64];
+    vt_prefix_gc_result r;
+    vt_err err = {0};
+    prefix_make_dir(dir);
+    prefix_tokens(prompt, PREFIX_MAX, 11);
+    prefix_model *m = prefix_open("llama", &(vt_prefix_options){.dir = dir});
+    vt_session *s = prefix_session(m, 0, VT_KV_F16);
+    prefix_sync(s, prompt, 200);
+    assert_true(vt_engine_flush_prefixes(m->engine, 20000));
+    vt_prefix_files *f = prefix_files(dir);
+    prefix_ok(vt_prefix_files_gc(f, &(vt_prefix_gc){.all = true}, &r, &err), &err);
+    assert_int_equal(r.n_removed, 4);
+    vt_prefix_files_close(f);
+    prefix_sync(s, prompt, N);
+    vt_session_free(s);
+    prefix_close(m);
+    prefix_close(start(dir, NULL, N - 1, VT_MISS_NONE));
+    prefix_remove_dir(dir);
+}
+
 /* ---- budgets ---- */
 
 static void collect(const char *dir, uint64_t max_bytes, vt_prefix_gc_result *r)
@@ -516,6 +576,8 @@ int main(void)
         cmocka_unit_test(test_blocks_of_another_numerics_version_are_not_taken_and_go_first),
         cmocka_unit_test(test_the_report_shows_where_prompts_part),
         cmocka_unit_test(test_a_longer_prompt_goes_on_from_the_tail),
+        cmocka_unit_test(test_a_damaged_block_does_not_take_the_place_of_what_is_used_instead),
+        cmocka_unit_test(test_what_another_process_removed_is_written_again),
         cmocka_unit_test(test_what_was_not_used_for_longest_goes_ends_of_prefixes_first),
         cmocka_unit_test(
             test_a_missing_block_is_told_from_the_end_and_what_is_behind_it_is_collected),
