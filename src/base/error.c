@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* Append ": text" to a message of n bytes, as much of it as fits. */
 static void append_reason(vt_err *err, int n, const char *text)
 {
@@ -25,9 +27,9 @@ static void format_message(vt_err *err, vt_status code, int sys_errno, const cha
     err->sys_errno = sys_errno;
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, args);
     if (n < 0) err->msg[0] = '\0';
-    if (sys_errno == 0) return;
     char text[96];
-    append_reason(err, n, strerror_r(sys_errno, text, sizeof text));
+    if (sys_errno != 0) append_reason(err, n, strerror_r(sys_errno, text, sizeof text));
+    vt_utf8_make_printable(err->msg);
 }
 
 vt_status vt_fail(vt_err *err, vt_status code, const char *fmt, ...)
@@ -62,6 +64,7 @@ vt_status vt_fail_wrap(vt_err *err, vt_status code, const char *fmt, ...)
     va_end(args);
     err->code = code;
     append_reason(err, n, inner);
+    vt_utf8_make_printable(err->msg);
     return code;
 }
 

@@ -2,7 +2,8 @@
  *
  * A function that can fail returns vt_status and takes `vt_err *err` last; err may be NULL. On
  * failure the out-parameters and the object are as they were, unless its header says otherwise. A
- * message is lower case without a full stop and says what failed before why.
+ * message is lower case without a full stop and says what failed before why. It often quotes what
+ * is wrong, so it is made printable (vt_utf8_make_printable) here, once for all.
  *
  * VT_CHECK guards invariants of our own (a bug, never input): it prints and aborts, in every build.
  *

@@ -83,9 +83,12 @@ static vt_status set_name(vt_replacement *r, const char *name, vt_err *err)
 {
     if (name[0] == '\0' || strchr(name, '/') != NULL)
         return vt_fail(err, VT_EINPUT, "not a plain file name: %.64s", name);
-    int n = snprintf(r->name, sizeof r->name, "%s", name);
-    if (n >= 0 && (size_t)n < sizeof r->name) return VT_OK;
-    return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", name);
+    /* Its temp files have longer names: said now, not when all is written. */
+    enum { TEMP_EXTRA = sizeof ".." + 2 * sizeof "4294967295" };
+    if (strlen(name) + TEMP_EXTRA > NAME_MAX)
+        return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", name);
+    snprintf(r->name, sizeof r->name, "%s", name);
+    return VT_OK;
 }
 
 /* The steps from written bytes to their final name; dirfd stays open. */

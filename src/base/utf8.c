@@ -112,3 +112,25 @@ size_t vt_utf8_incomplete_tail(vt_slice s)
     }
     return 0;
 }
+
+bool vt_utf8_is_control(uint32_t code)
+{
+    if (code < 0x20) return code != '\n' && code != '\t';
+    return (code >= 0x7F && code < 0xA0) || (code >= 0x202A && code <= 0x202E) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+void vt_utf8_make_printable(char *text)
+{
+    vt_slice rest = vt_slice_cstr(text);
+    rest.len -= vt_utf8_incomplete_tail(rest);
+    text[rest.len] = '\0';
+    while (rest.len > 0) {
+        uint32_t code;
+        bool is_valid;
+        size_t n = vt_utf8_decode(rest, &code, &is_valid);
+        if (!is_valid || vt_utf8_is_control(code)) memset(text, '?', n);
+        text += n;
+        rest = vt_slice_skip(rest, n);
+    }
+}

@@ -23,6 +23,14 @@ bool vt_utf8_is_valid(vt_slice s);
 /* Append s with every invalid part replaced by U+FFFD. False when out's ceiling is reached. */
 bool vt_utf8_replace_invalid(vt_slice s, vt_buffer *out);
 
+/* Could this character command a terminal? Control characters but newline and tab, and the marks
+ * that turn the direction of text around (UAX #9). */
+bool vt_utf8_is_control(uint32_t code);
+
+/* In place, for texts from outside that people will read: every byte of a control character and of
+ * an invalid part becomes '?'. A character that is cut off at the end is left out. */
+void vt_utf8_make_printable(char *text);
+
 /* How many bytes at the end of s belong to a character that is not complete yet but may become
  * valid (0 to 3): what a stream holds back. */
 size_t vt_utf8_incomplete_tail(vt_slice s);

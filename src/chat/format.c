@@ -36,6 +36,16 @@ static vt_status add_stops(vt_chat_format *f, vt_err *err)
     return VT_OK;
 }
 
+vt_status vt_chat_format_check_name(vt_slice name, vt_err *err)
+{
+    char names[128];
+    for (size_t i = 0; i < VT_COUNT(formats); i++)
+        if (vt_slice_eq(name, vt_slice_cstr(formats[i]->name))) return VT_OK;
+    list_names(names, sizeof names);
+    return vt_fail(err, VT_EINPUT, "unknown prompt format '%.*s'; the formats are: %s",
+                   VT_ARG(vt_slice_take(name, 40)), names);
+}
+
 vt_status vt_chat_format_find(const vt_chat_hints *hints, vt_chat_format *out, vt_err *err)
 {
     char names[128];
@@ -51,8 +61,7 @@ vt_status vt_chat_format_find(const vt_chat_hints *hints, vt_chat_format *out, v
         f.dialect = is_recognised ? dialect : VT_DIALECT_PLAIN;
     }
     if (f.ops == NULL && hints->forced.len > 0)
-        return vt_fail(err, VT_EINPUT, "unknown prompt format '%.*s'; the formats are: %s",
-                       VT_ARG(vt_slice_take(hints->forced, 40)), names);
+        return vt_chat_format_check_name(hints->forced, err);
     if (f.ops == NULL)
         return vt_fail(err, VT_EUNSUPPORTED,
                        "the model's chat template is %s; name its prompt format with --format (%s)",

@@ -51,6 +51,9 @@ typedef struct {
     const vt_tokenizer *tokenizer; /* may be NULL (rendering to text only) */
 } vt_chat_hints;
 
+/* Is it the name of a format? Needs no model. VT_EINPUT, with the names there are. */
+VT_MUSTUSE vt_status vt_chat_format_check_name(vt_slice name, vt_err *err);
+
 /* VT_EUNSUPPORTED when nothing fits, naming --format and the formats; VT_EINPUT for a forced name
  * that is none of them; VT_EUNSUPPORTED when the tokenizer lacks the format's tokens. */
 VT_MUSTUSE vt_status vt_chat_format_find(const vt_chat_hints *hints, vt_chat_format *out,

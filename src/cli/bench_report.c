@@ -76,11 +76,18 @@ int vt_bench_print_json(const vt_bench *b)
                           "memory_high_water", (json_int_t)b->memory_high_water);
     if (b->others >= 0) json_object_set_new(o, "other_cpus", json_real(b->others));
     const vt_limits *limits = vt_bench_limits(b, (int)most_threads(b));
-    if (limits != NULL) json_object_set_new(o, "limits", limits_json(limits));
+    if (limits != NULL) {
+        json_t *each = json_array(); /* of every number of threads that was asked for */
+        for (size_t i = 0; i < b->plan.threads.n; i++)
+            if (b->limits[i].n_threads > 0) json_array_append_new(each, limits_json(&b->limits[i]));
+        json_object_set_new(o, "limits", limits_json(limits));
+        json_object_set_new(o, "limits_by_threads", each);
+    }
     json_t *tests = json_array();
     for (size_t i = 0; i < b->n_tests; i++)
         json_array_append_new(tests, test_json(b, &b->tests[i]));
     json_object_set_new(o, "tests", tests);
+    json_object_set_new(o, "complete", json_boolean(b->is_complete));
     if (b->plan.has_model) {
         json_object_set_new(o, "model", vt_json_string(vt_slice_cstr(model_name(b))));
         json_object_set_new(o, "digest", json_string(b->model.digest));

@@ -219,15 +219,33 @@ static uint32_t largest(const vt_bench_list *list)
     return most;
 }
 
+static uint32_t context_for(const vt_bench_plan *plan, uint32_t depth)
+{
+    uint32_t longest = largest(&plan->prompts), answer = largest(&plan->answers);
+    if (answer > longest) longest = answer;
+    return depth + (longest > 0 ? longest : 1);
+}
+
+/* Does the longest test fit into the model's context, and its cache into memory? Asked before
+ * anything is measured: what is too deep comes last. */
+static vt_status check_depths(const bench_state *s, vt_err *err)
+{
+    const vt_bench_plan *plan = &s->b->plan;
+    const vt_session_options options = {.n_ctx = context_for(plan, largest(&plan->depths)),
+                                        .kv_type = plan->kv_type};
+    vt_session *session = NULL;
+    const vt_status st = vt_session_new(s->engine, &options, &session, err);
+    vt_session_free(session);
+    return st;
+}
+
 /* Reading and writing at one depth. */
 static vt_status run_depth(bench_state *s, uint32_t depth, vt_err *err)
 {
     const vt_bench_plan *plan = &s->b->plan;
     const vt_bench_list one = {.values = {1}, .n = 1};
-    uint32_t longest = largest(&plan->prompts), answer = largest(&plan->answers);
-    if (answer > longest) longest = answer;
     s->depth = depth;
-    s->n_ctx = depth + longest + 1;
+    s->n_ctx = context_for(plan, depth);
     vt_status st = VT_OK;
     for (int is_answer = 0; is_answer < 2; is_answer++) {
         const vt_bench_list *lengths = is_answer ? &plan->answers : &plan->prompts;
@@ -327,6 +345,7 @@ static vt_status run_threads(bench_state *s, int n_threads, vt_err *err)
         snprintf(s->b->format, sizeof s->b->format, "%s", info->format);
         if (s->tokens == NULL) st = make_tokens(s, err);
     }
+    if (st == VT_OK) st = check_depths(s, err);
     for (size_t i = 0; i < s->b->plan.depths.n && st == VT_OK; i++)
         st = run_depth(s, s->b->plan.depths.values[i], err);
     close_engine(s);
@@ -381,6 +400,7 @@ vt_status vt_bench_run(vt_bench *b, vt_cli_progress *bar, vt_err *err)
         st = run_threads(&s, (int)plan->threads.values[i], err);
     vt_free(s.tokens);
     b->memory_high_water = memory_high_water(); /* the limits' own memory is not the model's */
+    b->is_complete = st == VT_OK;
     if (st == VT_OK && plan->wants_limits) st = measure_limits(b, kernels, &bar->progress, err);
     double now = busy_seconds(), elapsed = vt_clock_seconds() - start;
     b->others = busy < 0 || now < 0 ? -1 : (now - busy - (own_seconds() - own)) / elapsed;

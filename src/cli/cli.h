@@ -31,8 +31,8 @@ enum {
     VT_EXIT_USAGE = 2,
     VT_EXIT_REFUSED = 3,
     VT_EXIT_UNVERIFIED = 4,
-    /* Ended by Ctrl-C after cleaning up: main then ends by SIGINT, as shells expect (they show
-     * 130). */
+    /* Ended by Ctrl-C after cleaning up: main then ends by SIGINT, as shells expect (they show 130;
+     * 143 after SIGTERM). */
     VT_EXIT_INTERRUPTED = 130,
 };
 
@@ -127,6 +127,10 @@ int vt_cli_fail(const vt_err *err, const char *remedy, ...) VT_PRINTF(2, 3);
 int vt_cli_usage(const vt_args *args, const char *fmt, ...) VT_PRINTF(2, 3);
 void vt_cli_note(const char *fmt, ...) VT_PRINTF(1, 2); /* a line on stderr */
 
+/* A slice of text that may hold control characters (names, documents and what a model writes may),
+ * for a terminal: they are shown as '?'. Line ends and tabs stay when `is_block`. */
+void vt_cli_print_safe(FILE *out, vt_slice text, bool is_block);
+
 /* One JSON object and a newline on stdout; steals the reference. Returns an exit code. A NULL value
  * (memory ran out while it was built) is an error. */
 int vt_cli_print_json(json_t *value);
@@ -138,10 +142,14 @@ const char *vt_cli_size_text(uint64_t n_bytes, char out[VT_CLI_SIZE_TEXT]);
 /* ---- progress and interrupts ---- */
 
 /* From now on the first Ctrl-C (SIGINT, SIGTERM) only sets the flag, the second ends the program.
- * `again` makes the next Ctrl-C a first one. */
+ * `again` makes the next Ctrl-C a first one; `off` lets it end the program at once, as it does when
+ * nothing was called. */
 const atomic_bool *vt_cli_interrupt_flag(void);
 void vt_cli_interrupt_again(void);
+void vt_cli_interrupt_off(void);
 bool vt_cli_interrupted(void);
+/* Was it SIGTERM? Then the whole program is meant, not the answer that is being written. */
+bool vt_cli_terminated(void);
 
 /* A bar on stderr: only on a terminal, only for work that has taken a second. Its vt_progress also
  * carries the interrupt flag. Erase it with _end before printing anything else. */

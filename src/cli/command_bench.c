@@ -6,6 +6,7 @@
  * mixture of experts on how they spread over the experts. See bench.h for the parts. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -68,37 +69,64 @@ static int read_plan(const vt_args *args, vt_bench_plan *p)
     return VT_EXIT_OK;
 }
 
-/* An own file of the user's: written as it is, without a word about mode or owner. */
-static vt_status write_picture(const vt_bench *b, const char *path, vt_err *err)
+/* The file of --svg. It is the user's own: opened before anything is measured, because what can't
+ * be written is best known then, and written as it is, without a word about mode or owner. */
+typedef struct {
+    const char *path; /* NULL: no picture */
+    int fd;
+    bool is_new;
+} picture_file;
+
+static vt_status open_picture(const vt_args *args, picture_file *p, vt_err *err)
+{
+    *p = (picture_file){.path = vt_args_text(args, "svg"), .fd = -1};
+    if (p->path == NULL) return VT_OK;
+    p->fd = open(p->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    p->is_new = p->fd >= 0;
+    if (!p->is_new) p->fd = open(p->path, O_WRONLY | O_CLOEXEC);
+    return p->fd >= 0 ? VT_OK : vt_fail_errno(err, VT_EIO, "cannot write %.200s", p->path);
+}
+
+static vt_status write_picture(const vt_bench *b, const picture_file *p, vt_err *err)
 {
     vt_buffer svg;
+    struct stat info;
     vt_buffer_init(&svg, 1 << 20);
     vt_status st = vt_bench_picture(b, &svg, err);
-    int fd = -1;
-    if (st == VT_OK) {
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        if (fd < 0) st = vt_fail_errno(err, VT_EIO, "cannot write %.200s", path);
-    }
-    if (st == VT_OK) st = vt_file_write_all(fd, vt_buffer_slice(&svg), err);
-    if (fd >= 0 && close(fd) != 0 && st == VT_OK)
-        st = vt_fail_errno(err, VT_EIO, "cannot write %.200s", path);
+    if (st == VT_OK && fstat(p->fd, &info) == 0 && S_ISREG(info.st_mode) &&
+        ftruncate(p->fd, 0) != 0)
+        st = vt_fail_errno(err, VT_EIO, "cannot write %.200s", p->path);
+    if (st == VT_OK) st = vt_file_write_all(p->fd, vt_buffer_slice(&svg), err);
     vt_buffer_deinit(&svg);
+    return st;
+}
+
+static vt_status close_picture(picture_file *p, vt_status st, vt_err *err)
+{
+    if (p->fd >= 0 && close(p->fd) != 0 && st == VT_OK)
+        st = vt_fail_errno(err, VT_EIO, "cannot write %.200s", p->path);
+    if (st != VT_OK && p->is_new) unlink(p->path); /* nothing of use is in it */
     return st;
 }
 
 static int measure(const vt_args *args, vt_bench *b)
 {
-    const char *picture = vt_args_text(args, "svg");
     vt_cli_progress bar;
+    picture_file picture;
     vt_err err = {0};
+    vt_status st = open_picture(args, &picture, &err);
+    if (st != VT_OK) return vt_cli_fail(&err, NULL);
     vt_cli_progress_begin(&bar);
-    vt_status st = vt_bench_run(b, &bar, &err);
+    st = vt_bench_run(b, &bar, &err);
     vt_cli_progress_end(&bar);
     int code = VT_EXIT_OK;
-    if (st == VT_OK && vt_args_flag(args, "json")) code = vt_bench_print_json(b);
     /* What was measured before Ctrl-C, or before a test that failed, is shown. */
-    else if (st == VT_OK || (b->n_tests > 0 && !vt_args_flag(args, "json"))) vt_bench_print(b);
-    if (st == VT_OK && picture != NULL) st = write_picture(b, picture, &err);
+    if (st == VT_OK || b->n_tests > 0) {
+        if (vt_args_flag(args, "json")) code = vt_bench_print_json(b);
+        else vt_bench_print(b);
+    }
+    if (st == VT_OK && picture.path != NULL) st = write_picture(b, &picture, &err);
+    st = close_picture(&picture, st, &err);
     return st == VT_OK ? code : vt_cli_fail(&err, NULL);
 }
 

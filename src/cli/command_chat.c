@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -80,11 +79,11 @@ static int answer(chat *c, size_t n_before)
     vt_status st = vt_cli_turn_run(&turn, &c->last, &err);
     end_reasoning(c);
     vt_live_end(&c->live);
-    signal(SIGINT, SIG_DFL); /* at the prompt Ctrl-C ends the program, as usual */
-    signal(SIGTERM, SIG_DFL);
-    c->sampling.seed++; /* /retry gives another answer, still reproducible from --seed */
+    vt_cli_interrupt_off(); /* at the prompt Ctrl-C ends the program, as usual */
+    c->sampling.seed++;     /* /retry gives another answer, still reproducible from --seed */
     if (st == VT_OK) {
         vt_cli_note_cut(&c->model, &c->last);
+        if (vt_cli_terminated()) return VT_EXIT_INTERRUPTED;
         if (c->last.end == VT_END_CANCELLED) vt_cli_note("(stopped)");
         return VT_EXIT_OK;
     }
@@ -142,7 +141,7 @@ static void append_markdown(const vt_conversation *c, vt_buffer *out)
 }
 
 /* /save FILE: JSON that `tokenize --chat` and the APIs take, or Markdown. Never over a file. */
-static void save(const chat *c, vt_slice name)
+static int save(const chat *c, vt_slice name)
 {
     vt_err err = {0};
     vt_buffer text;
@@ -167,15 +166,16 @@ static void save(const chat *c, vt_slice name)
         if (fd >= 0 && close(fd) != 0 && st == VT_OK)
             st = vt_fail_errno(&err, VT_EIO, "cannot save to %.200s", path);
     }
+    const int code = st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
     if (st == VT_OK) vt_cli_note("saved to %s", path);
-    else vt_cli_note("%s", err.msg);
     vt_free(path);
     vt_buffer_deinit(&text);
+    return code;
 }
 
 /* ---- /commands ---- */
 
-static void do_help(chat *c, vt_slice rest)
+static int do_help(chat *c, vt_slice rest)
 {
     (void)c, (void)rest;
     puts("/clear         begin a new conversation\n"
@@ -186,34 +186,37 @@ static void do_help(chat *c, vt_slice rest)
          "/exit          leave (also Ctrl-D)\n"
          "A message of several lines is put between \"\"\" and \"\"\". Ctrl-C stops an answer.\n"
          "A message that begins with / is written with //.");
+    return VT_EXIT_OK;
 }
 
-static void do_clear(chat *c, vt_slice rest)
+static int do_clear(chat *c, vt_slice rest)
 {
     vt_err err = {0};
     (void)rest;
-    if (begin_conversation(c, &err) != VT_OK) vt_cli_note("%s", err.msg);
-    else vt_cli_note("a new conversation");
+    if (begin_conversation(c, &err) != VT_OK) return vt_cli_fail(&err, NULL);
+    vt_cli_note("a new conversation");
+    return VT_EXIT_OK;
 }
 
-static void do_system(chat *c, vt_slice rest)
+static int do_system(chat *c, vt_slice rest)
 {
     if (rest.len == 0) {
         printf("%.*s\n", VT_ARG(vt_buffer_slice(&c->system)));
-        return;
+        return VT_EXIT_OK;
     }
     vt_buffer_clear(&c->system);
     vt_buffer_append(&c->system, rest);
-    do_clear(c, rest);
+    return do_clear(c, rest);
 }
 
-static void do_save(chat *c, vt_slice rest)
+static int do_save(chat *c, vt_slice rest)
 {
-    if (rest.len == 0) vt_cli_note("/save FILE");
-    else save(c, rest);
+    if (rest.len > 0) return save(c, rest);
+    vt_cli_note("/save FILE");
+    return VT_EXIT_USAGE;
 }
 
-static void do_stats(chat *c, vt_slice rest)
+static int do_stats(chat *c, vt_slice rest)
 {
     (void)rest;
     printf(
@@ -222,47 +225,48 @@ static void do_stats(chat *c, vt_slice rest)
         c->last.n_prompt, c->last.n_cached, vt_generate_prefill_rate(&c->last), c->last.n_generated,
         vt_generate_decode_rate(&c->last), vt_session_n_tokens(c->model.session),
         (unsigned)vt_session_n_ctx(c->model.session));
+    return VT_EXIT_OK;
 }
 
-static void do_retry(chat *c, vt_slice rest)
+static int do_retry(chat *c, vt_slice rest)
 {
     (void)rest;
     size_t n = vt_conversation_n_items(c->conversation);
     while (n > 0 && vt_conversation_item(c->conversation, n - 1)->role == VT_ROLE_ASSISTANT) n--;
     if (n == 0 || vt_conversation_item(c->conversation, n - 1)->role != VT_ROLE_USER) {
         vt_cli_note("nothing to answer yet");
-        return;
+        return VT_EXIT_USAGE;
     }
     vt_conversation_truncate(c->conversation, n);
-    answer(c, n);
+    return answer(c, n);
 }
 
-static void do_exit(chat *c, vt_slice rest)
+static int do_exit(chat *c, vt_slice rest)
 {
     (void)rest;
     c->is_over = true;
+    return VT_EXIT_OK;
 }
 
 static const struct {
     const char *name;
-    void (*run)(chat *c, vt_slice rest);
+    int (*run)(chat *c, vt_slice rest);
 } slash_commands[] = {
     {"help", do_help},   {"clear", do_clear}, {"system", do_system}, {"save", do_save},
     {"stats", do_stats}, {"retry", do_retry}, {"exit", do_exit},     {"quit", do_exit},
 };
 
-static void run_slash(chat *c, vt_slice text)
+static int run_slash(chat *c, vt_slice text)
 {
     text = vt_slice_skip(text, 1);
     size_t n = 0;
     while (n < text.len && text.ptr[n] != ' ' && text.ptr[n] != '\n') n++;
     vt_slice name = vt_slice_take(text, n);
     for (size_t i = 0; i < VT_COUNT(slash_commands); i++)
-        if (vt_slice_eq(name, vt_slice_cstr(slash_commands[i].name))) {
-            slash_commands[i].run(c, vt_slice_trim(vt_slice_skip(text, n)));
-            return;
-        }
+        if (vt_slice_eq(name, vt_slice_cstr(slash_commands[i].name)))
+            return slash_commands[i].run(c, vt_slice_trim(vt_slice_skip(text, n)));
     vt_cli_note("no command /%.*s; /help lists them", VT_ARG(vt_slice_take(name, 40)));
+    return VT_EXIT_USAGE;
 }
 
 /* ---- the loop ---- */
@@ -276,21 +280,28 @@ static int say(chat *c, vt_slice text)
     return answer(c, n_before);
 }
 
+static int too_long(void)
+{
+    vt_cli_note("the message is too long: the most is %d MiB", MAX_MESSAGE >> 20);
+    return VT_EXIT_FAILED;
+}
+
 static int loop(chat *c)
 {
     int code = VT_EXIT_OK;
+    vt_cli_interrupt_off(); /* the bar of loading had set it on */
     if (c->input.is_interactive)
         printf("%s; /help shows the commands, Ctrl-D leaves\n",
                c->model.entry.name ? c->model.entry.name : c->model.entry.path);
     while (!c->is_over && !ferror(stdout) && vt_line_input_read(&c->input, "> ", &c->message)) {
         vt_slice text = vt_buffer_slice(&c->message);
         if (vt_slice_trim(text).len == 0) continue;
-        if (c->message.failed) vt_cli_note("the message is too long");
+        if (c->message.failed) code = too_long();
         else if (vt_slice_starts(text, VT_S("//"))) code = say(c, vt_slice_skip(text, 1));
-        else if (text.ptr[0] == '/') run_slash(c, text);
+        else if (text.ptr[0] == '/') code = run_slash(c, text);
         else code = say(c, text);
         /* A script wants to know; a person has read it and goes on. */
-        if (code != VT_EXIT_OK && !c->input.is_interactive) return code;
+        if (code != VT_EXIT_OK && (!c->input.is_interactive || vt_cli_terminated())) return code;
         fflush(stdout);
     }
     if (c->input.is_interactive && !c->is_over) putchar('\n');
@@ -302,8 +313,7 @@ static int run_loaded(chat *c)
     vt_err err = {0};
     const vt_model *model = vt_engine_model(c->model.engine);
     const char *system = vt_args_text(c->args, "system");
-    int code = vt_cli_read_sampling(c->args, &c->model.entry, vt_model_gguf(model), &c->sampling);
-    if (code != VT_EXIT_OK) return code;
+    vt_cli_complete_sampling(c->args, &c->model.entry, vt_model_gguf(model), &c->sampling);
     vt_buffer_append(&c->system, vt_slice_cstr(system));
     vt_status st = VT_OK;
     if (vt_engine_tokenizer(c->model.engine) == NULL)
@@ -363,7 +373,9 @@ static int run_chat(const vt_args *args)
 {
     chat c = {.args = args};
     char *name = NULL;
-    int code = VT_EXIT_OK;
+    int code = vt_cli_check_format(args);
+    if (code == VT_EXIT_OK) code = vt_cli_read_sampling(args, &c.sampling);
+    if (code != VT_EXIT_OK) return code;
     if (vt_args_operand(args, 0) == NULL) code = default_model(&name);
     else name = vt_strdup(vt_slice_cstr(vt_args_operand(args, 0)));
     if (code == VT_EXIT_OK && name != NULL) code = vt_cli_open_model(args, name, NULL, &c.model);

@@ -309,6 +309,8 @@ static int gc(kv_state *k)
                             .waits = true,
                             .progress = &bar.progress};
     const char *max = vt_args_text(k->args, "max");
+    if (max != NULL && options.all)
+        return vt_cli_usage(k->args, "--all keeps nothing, --max up to SIZE: one of them");
     if (max != NULL && !vt_cli_parse_size(max, &options.max_bytes))
         return vt_cli_usage(k->args, "--max: '%.40s' is no size like 4G or 500M", max);
     vt_status st = VT_OK;
@@ -316,18 +318,23 @@ static int gc(kv_state *k)
     if (k->files != NULL) st = vt_prefix_files_gc(k->files, &options, &r, &err);
     vt_cli_progress_end(&bar);
     if (st != VT_OK) return vt_cli_fail(&err, NULL);
-    if (vt_args_flag(k->args, "json"))
-        return vt_cli_print_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "removed", (json_int_t)r.n_removed,
+    if (r.n_failed > 0)
+        vt_cli_note("vetro: %zu blocks could not be removed: %s", r.n_failed, r.why.msg);
+    const int code = r.n_failed > 0 ? VT_EXIT_FAILED : VT_EXIT_OK;
+    if (vt_args_flag(k->args, "json")) {
+        const int printed = vt_cli_print_json(
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "removed", (json_int_t)r.n_removed,
                       "damaged", (json_int_t)r.n_damaged, "unfinished", (json_int_t)r.n_unfinished,
                       "bytes_removed", (json_int_t)r.bytes_removed, "blocks", (json_int_t)r.n_left,
-                      "bytes", (json_int_t)r.bytes_left));
+                      "bytes", (json_int_t)r.bytes_left, "failed", (json_int_t)r.n_failed));
+        return code != VT_EXIT_OK ? code : printed;
+    }
     printf("removed %zu blocks, %zu of them damaged", r.n_removed, r.n_damaged);
     if (r.n_unfinished > 0)
         printf(", and %zu unfinished files of processes that were killed", r.n_unfinished);
     printf(" (%s); %zu are left (%s)\n", vt_cli_size_text(r.bytes_removed, freed), r.n_left,
            vt_cli_size_text(r.bytes_left, left));
-    return VT_EXIT_OK;
+    return code;
 }
 
 /* ---- the command ---- */

@@ -32,18 +32,33 @@ static const char *model_name(const packing *p)
     return p->entry.name != NULL ? p->entry.name : p->entry.path;
 }
 
+/* The model's own files, of which a split model has several, are never written over. */
+static vt_status check_own_files(const packing *p, const struct stat *target, vt_err *err)
+{
+    struct stat own;
+    vt_gguf *g = NULL;
+    vt_status st = vt_gguf_open(p->entry.path, &g, err);
+    for (uint32_t i = 0; st == VT_OK && i < vt_gguf_n_files(g); i++)
+        if (fstat(vt_gguf_fd(g, i), &own) == 0 && own.st_dev == target->st_dev &&
+            own.st_ino == target->st_ino)
+            st =
+                vt_fail(err, VT_EINPUT, "%.200s is %s; -o names another file", p->path,
+                        vt_gguf_n_files(g) > 1 ? "a part of the model itself" : "the model itself");
+    vt_gguf_close(g);
+    return st;
+}
+
 /* What is at the path already? The packed form of this very model is kept. Beside a model's files
  * in the store nothing else can be; elsewhere other things are not touched without --force. */
 static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES], vt_err *err)
 {
     vt_packed *there = NULL;
-    struct stat info, own;
+    struct stat info;
     if (stat(p->path, &info) != 0) return VT_OK;
     if (S_ISDIR(info.st_mode))
         return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
-    if (stat(p->entry.path, &own) == 0 && own.st_dev == info.st_dev && own.st_ino == info.st_ino)
-        return vt_fail(err, VT_EINPUT, "%.200s is the model itself; -o names another file",
-                       p->path);
+    vt_status st = check_own_files(p, &info, err);
+    if (st != VT_OK) return st;
     if (vt_args_flag(p->args, "force")) return VT_OK;
     if (vt_packed_open(p->path, &there, NULL) == VT_OK &&
         memcmp(there->header.source, source, VT_SHA256_BYTES) == 0) {
@@ -64,6 +79,7 @@ static vt_status write_packed(packing *p, const uint8_t source[VT_SHA256_BYTES],
     vt_model *model = NULL;
     vt_status st = vt_pool_new(n_threads, &pool, err);
     if (st == VT_OK) st = vt_model_open(p->entry.path, pool, progress, &model, err);
+    if (st == VT_OK) st = vt_store_recheck(p->store, &p->entry, err);
     if (st == VT_OK) st = vt_model_pack(model, p->path, source, pool, progress, &p->n_bytes, err);
     vt_model_close(model);
     vt_pool_free(pool);
@@ -118,51 +134,70 @@ static int pack(packing *p, int n_threads)
 }
 
 /* --verify: MODEL is a packed file, or a model that has one. */
-static int verify(const packing *p, int n_threads)
+static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SHA256_HEX + 1],
+                              vt_err *err)
 {
     vt_cli_progress bar;
-    vt_err err = {0};
     vt_pool *pool = NULL;
     vt_packed *packed = NULL;
-    char source[VT_SHA256_HEX + 1] = "";
     vt_cli_progress_begin(&bar);
-    vt_status st = vt_pool_new(n_threads, &pool, &err);
-    if (st == VT_OK) st = vt_packed_open(p->path, &packed, &err);
-    if (st == VT_OK) st = vt_packed_verify(packed, pool, &bar.progress, &err);
-    vt_cli_progress_end(&bar);
+    vt_status st = vt_pool_new(n_threads, &pool, err);
+    if (st == VT_OK) st = vt_packed_open(p->path, &packed, err);
+    /* What should be a packed file and does not look like one is damaged. */
+    if (p->own_path != NULL && (st == VT_EINPUT || st == VT_EUNSUPPORTED)) st = VT_ECORRUPT;
     if (st == VT_OK) {
-        vt_sha256_hex(packed->header.source, source);
-        if (vt_args_flag(p->args, "json")) {
-            vt_packed_close(packed);
-            vt_pool_free(pool);
-            return vt_cli_print_json(json_pack("{s:o, s:s, s:b}", "path",
-                                               vt_json_string(vt_slice_cstr(p->path)), "digest",
-                                               source, "verified", true));
-        }
-        printf("%s: every byte is as it was written, from the model with SHA-256 %s\n", p->path,
-               source);
+        st = vt_packed_verify(packed, pool, &bar.progress, err);
+        if (st == VT_EIO) st = VT_ECORRUPT; /* a sector that can't be read */
     }
+    vt_cli_progress_end(&bar);
+    if (st == VT_OK) vt_sha256_hex(packed->header.source, source);
     vt_packed_close(packed);
     vt_pool_free(pool);
-    if (st == VT_OK) return VT_EXIT_OK;
-    int code =
-        vt_cli_fail(&err, st == VT_ECORRUPT ? "'vetro pack --force MODEL' writes it anew" : NULL);
-    return st == VT_ECORRUPT ? VT_EXIT_UNVERIFIED : code;
+    return st;
+}
+
+static int verify(const packing *p, int n_threads)
+{
+    vt_err err = {0};
+    char source[VT_SHA256_HEX + 1] = "";
+    const bool as_json = vt_args_flag(p->args, "json");
+    const vt_status st = verify_bytes(p, n_threads, source, &err);
+    int code = VT_EXIT_OK;
+    if (st != VT_OK) {
+        code = vt_cli_fail(&err,
+                           st == VT_ECORRUPT ? "'vetro pack --force MODEL' writes it anew" : NULL);
+        if (st != VT_ECORRUPT) return code;
+        code = VT_EXIT_UNVERIFIED;
+    }
+    if (as_json) {
+        json_t *o = json_pack("{s:o, s:b}", "path", vt_json_string(vt_slice_cstr(p->path)),
+                              "verified", st == VT_OK);
+        if (st == VT_OK) json_object_set_new(o, "digest", json_string(source));
+        else json_object_set_new(o, "reason", vt_json_string(vt_slice_cstr(err.msg)));
+        const int printed = vt_cli_print_json(o);
+        return code != VT_EXIT_OK ? code : printed;
+    }
+    if (st == VT_OK)
+        printf("%s: every byte is as it was written, from the model with SHA-256 %s\n", p->path,
+               source);
+    return code;
 }
 
 static int remove_packed(packing *p)
 {
     vt_err err = {0};
     char size[VT_CLI_SIZE_TEXT];
-    if (p->entry.packed == NULL && p->entry.packed_problem == NULL) {
-        printf("%s has no packed form\n", p->entry.name);
-        return VT_EXIT_OK;
-    }
+    const bool was_there = p->entry.packed != NULL || p->entry.packed_problem != NULL;
     uint64_t n_bytes = p->entry.packed_bytes;
-    if (vt_store_set_packed(p->store, &p->entry, false, &err) != VT_OK)
+    if (was_there && vt_store_set_packed(p->store, &p->entry, false, &err) != VT_OK)
         return vt_cli_fail(&err, NULL);
-    printf("the packed form of %s is gone: %s freed\n", p->entry.name,
-           vt_cli_size_text(n_bytes, size));
+    if (vt_args_flag(p->args, "json"))
+        return vt_cli_print_json(json_pack("{s:s, s:b, s:I}", "model", p->entry.name, "removed",
+                                           was_there, "bytes_freed", (json_int_t)n_bytes));
+    if (was_there)
+        printf("the packed form of %s is gone: %s freed\n", p->entry.name,
+               vt_cli_size_text(n_bytes, size));
+    else printf("%s has no packed form\n", p->entry.name);
     return VT_EXIT_OK;
 }
 
@@ -171,6 +206,8 @@ static int choose_path(packing *p)
 {
     const char *output = vt_args_text(p->args, "output");
     bool verifies = vt_args_flag(p->args, "verify");
+    if (verifies + vt_args_flag(p->args, "remove") + vt_args_flag(p->args, "force") > 1)
+        return vt_cli_usage(p->args, "--force, --verify and --remove: one of them");
     if (p->entry.name == NULL && vt_args_flag(p->args, "remove"))
         return vt_cli_usage(p->args, "--remove is for models of the store; delete the file");
     if (output != NULL && (verifies || vt_args_flag(p->args, "remove")))

@@ -38,15 +38,13 @@ static vt_status on_logits(void *ctx, size_t position, const float *logits, vt_e
     return VT_OK;
 }
 
-static vt_status read_text(const char *path, const vt_tokenizer *t, vt_tokens *out, vt_err *err)
+static vt_status encode(const vt_tokenizer *t, vt_slice text, vt_tokens *out, vt_err *err)
 {
-    vt_buffer text;
-    vt_buffer_init(&text, MAX_TEXT);
-    vt_status st = vt_file_read(path, MAX_TEXT, &text, err);
-    if (st == VT_OK && vt_tokenizer_adds_bos(t) && vt_tokenizer_bos(t) >= 0)
+    vt_status st = VT_OK;
+    if (t == NULL) return vt_fail(err, VT_EUNSUPPORTED, "the model has no tokenizer");
+    if (vt_tokenizer_adds_bos(t) && vt_tokenizer_bos(t) >= 0)
         st = vt_tokens_push(out, vt_tokenizer_bos(t), err);
-    if (st == VT_OK) st = vt_tokenizer_encode(t, vt_buffer_slice(&text), out, err);
-    vt_buffer_deinit(&text);
+    if (st == VT_OK) st = vt_tokenizer_encode(t, text, out, err);
     return st;
 }
 
@@ -90,17 +88,15 @@ static int print_result(const vt_args *args, const scoring *s, size_t n_windows)
     return VT_EXIT_OK;
 }
 
-static int measure(const vt_args *args, vt_cli_model *m, size_t n_window)
+static int measure(const vt_args *args, vt_cli_model *m, vt_slice text, size_t n_window)
 {
     vt_tokens tokens = {0};
     vt_err err = {0};
     vt_cli_progress bar;
     const char *path = vt_args_operand(args, 1);
-    const vt_tokenizer *t = vt_engine_tokenizer(m->engine);
     scoring s = {.n_window = n_window,
                  .n_vocab = vt_model_get_info(vt_engine_model(m->engine))->n_vocab};
-    vt_status st = t != NULL ? read_text(path, t, &tokens, &err)
-                             : vt_fail(&err, VT_EUNSUPPORTED, "the model has no tokenizer");
+    vt_status st = encode(vt_engine_tokenizer(m->engine), text, &tokens, &err);
     size_t n_windows = tokens.n / n_window;
     int64_t most = vt_args_int(args, "windows");
     if (most > 0 && (size_t)most < n_windows) n_windows = (size_t)most;
@@ -122,9 +118,15 @@ static int run_perplexity(const vt_args *args)
     if (n_window == 0) n_window = DEFAULT_WINDOW;
     if (n_window < 4) return vt_cli_usage(args, "--ctx: windows have at least 4 tokens");
     vt_session_options wanted = {.n_ctx = (uint32_t)n_window};
-    int code = vt_cli_open_model(args, vt_args_operand(args, 0), &wanted, &m);
-    if (code != VT_EXIT_OK) return code;
-    code = measure(args, &m, (size_t)n_window);
+    vt_err err = {0};
+    vt_buffer text;
+    vt_buffer_init(&text, MAX_TEXT);
+    int code = VT_EXIT_OK;
+    if (vt_file_read(vt_args_operand(args, 1), MAX_TEXT, &text, &err) != VT_OK)
+        code = vt_cli_fail(&err, NULL);
+    if (code == VT_EXIT_OK) code = vt_cli_open_model(args, vt_args_operand(args, 0), &wanted, &m);
+    if (code == VT_EXIT_OK) code = measure(args, &m, vt_buffer_slice(&text), (size_t)n_window);
+    vt_buffer_deinit(&text);
     vt_cli_close_model(&m);
     return code;
 }

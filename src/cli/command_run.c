@@ -28,6 +28,7 @@ typedef struct {
     bool as_json;
     bool shows_reasoning;
     vt_live live; /* where text is shown */
+    vt_live thoughts;
 } run_state;
 
 static void on_text(void *ctx, vt_slice text)
@@ -37,6 +38,7 @@ static void on_text(void *ctx, vt_slice text)
         vt_buffer_append(&r->text, text); /* checked once, at the end */
         return;
     }
+    if (r->thoughts.column > 0) vt_live_push(&r->thoughts, VT_S("\n"));
     vt_live_push(&r->live, text);
 }
 
@@ -44,18 +46,20 @@ static void on_reasoning(void *ctx, vt_slice text)
 {
     run_state *r = ctx;
     if (r->as_json) vt_buffer_append(&r->reasoning, text);
-    else if (r->shows_reasoning) fwrite(text.ptr, 1, text.len, stderr);
+    else if (r->shows_reasoning) vt_live_push(&r->thoughts, text);
 }
 
 static int check_usage(const vt_args *args)
 {
     if (vt_args_has(args, "logprobs") && !vt_args_flag(args, "json"))
         return vt_cli_usage(args, "--logprobs needs --json");
-    if (vt_args_flag(args, "raw") && (vt_args_has(args, "format") || vt_args_has(args, "system")))
-        return vt_cli_usage(args, "--raw uses no prompt format: no --format, no --system");
+    static const char *const of_formats[] = {"format", "system", "effort", "date", "reasoning"};
+    for (size_t i = 0; i < VT_COUNT(of_formats) && vt_args_flag(args, "raw"); i++)
+        if (vt_args_has(args, of_formats[i]))
+            return vt_cli_usage(args, "--raw uses no prompt format: no --%s", of_formats[i]);
     if (vt_args_operand(args, 1) == NULL && isatty(STDIN_FILENO) == 1)
         return vt_cli_usage(args, "a prompt is needed, as an argument or on standard input");
-    return VT_EXIT_OK;
+    return vt_cli_check_format(args);
 }
 
 static int read_prompt(run_state *r)
@@ -91,42 +95,41 @@ static int read_schema(run_state *r)
     return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
 }
 
-static vt_status set_effort(run_state *r, vt_err *err)
+static void set_effort(run_state *r)
 {
     static const char *const names[] = {"default", "low", "medium", "high"};
     const char *effort = vt_args_text(r->args, "effort");
-    (void)err;
     for (int i = 0; i < 4; i++)
         if (strcmp(effort, names[i]) == 0)
             vt_conversation_set_effort(r->conversation, (vt_effort)i);
-    return VT_OK;
 }
 
-/* The prompt as the model was trained to see it. */
-static vt_status build_chat(run_state *r, vt_err *err)
+/* What is said to the model. Needs none yet. */
+static int build_conversation(run_state *r)
 {
     char today[11];
     const vt_args *args = r->args;
     const char *system = vt_args_text(args, "system");
     const char *date = vt_args_text(args, "date");
+    vt_err err = {0};
+    if (vt_args_flag(args, "raw")) return VT_EXIT_OK;
     vt_clock_date(today);
-    vt_status st = vt_chat_format_for_gguf(
-        vt_model_gguf(vt_engine_model(r->model.engine)), vt_engine_tokenizer(r->model.engine),
-        vt_slice_cstr(vt_args_text(args, "format")), &r->format, err);
-    if (st == VT_OK) st = vt_conversation_new(&r->conversation, err);
-    if (st == VT_OK)
-        st = vt_conversation_set_date(r->conversation, vt_slice_cstr(date ? date : today), err);
-    if (st == VT_OK) st = set_effort(r, err);
-    if (st == VT_OK && system != NULL)
-        st = vt_conversation_add_text(r->conversation, VT_ROLE_SYSTEM, vt_slice_cstr(system), err);
+    vt_status st = vt_conversation_new(&r->conversation, &err);
+    if (st != VT_OK) return vt_cli_fail(&err, NULL);
+    if (vt_conversation_set_date(r->conversation, vt_slice_cstr(date ? date : today), &err) !=
+        VT_OK)
+        return vt_cli_usage(args, "--date: %s", err.msg);
+    set_effort(r);
+    if (system != NULL)
+        st = vt_conversation_add_text(r->conversation, VT_ROLE_SYSTEM, vt_slice_cstr(system), &err);
     if (st == VT_OK)
         st = vt_conversation_add_text(r->conversation, VT_ROLE_USER, vt_buffer_slice(&r->prompt),
-                                      err);
+                                      &err);
     /* The model is told the schema too: it fills in better what it knows of. */
     if (st == VT_OK && json_is_object(r->schema))
         st = vt_conversation_set_response(r->conversation, VT_S("answer"), (vt_slice){0}, r->schema,
-                                          err);
-    return st;
+                                          &err);
+    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
 }
 
 static vt_status build_raw(run_state *r, vt_err *err)
@@ -180,7 +183,9 @@ static int answer(run_state *r)
         .ctx = r,
     };
     vt_live_begin(&r->live, stdout, false);
+    vt_live_begin(&r->thoughts, stderr, false);
     vt_status st = vt_cli_turn_run(&turn, &result, &err);
+    vt_live_end(&r->thoughts);
     vt_live_end(&r->live);
     if (st != VT_OK)
         return vt_cli_fail(&err, st == VT_ELIMIT ? "--ctx sets how many tokens it may hold" : NULL);
@@ -204,9 +209,12 @@ static int run_loaded(run_state *r)
         vt_fail(&err, VT_EUNSUPPORTED, "%.200s has no tokenizer", r->model.entry.path);
         return vt_cli_fail(&err, "'vetro logits' works on token ids");
     }
-    int code = vt_cli_read_sampling(r->args, &r->model.entry, vt_model_gguf(model), &r->sampling);
-    if (code != VT_EXIT_OK) return code;
-    vt_status st = vt_args_flag(r->args, "raw") ? build_raw(r, &err) : build_chat(r, &err);
+    vt_cli_complete_sampling(r->args, &r->model.entry, vt_model_gguf(model), &r->sampling);
+    vt_status st = r->conversation == NULL
+                       ? build_raw(r, &err)
+                       : vt_chat_format_for_gguf(
+                             vt_model_gguf(model), vt_engine_tokenizer(r->model.engine),
+                             vt_slice_cstr(vt_args_text(r->args, "format")), &r->format, &err);
     if (st != VT_OK)
         return vt_cli_fail(&err, st == VT_EUNSUPPORTED
                                      ? "--format names the prompt format, --raw uses none"
@@ -225,8 +233,10 @@ static int run_run(const vt_args *args)
     vt_buffer_init(&r.text, MAX_PROMPT);
     vt_buffer_init(&r.reasoning, MAX_PROMPT);
     if (vt_args_int(args, "logprobs") > 0) r.logprobs = json_array();
-    code = read_schema(&r);
+    code = vt_cli_read_sampling(args, &r.sampling);
+    if (code == VT_EXIT_OK) code = read_schema(&r);
     if (code == VT_EXIT_OK) code = read_prompt(&r);
+    if (code == VT_EXIT_OK) code = build_conversation(&r);
     if (code == VT_EXIT_OK) {
         code = vt_cli_open_model(args, vt_args_operand(args, 0), NULL, &r.model);
         if (r.as_json && vt_args_flag(args, "explain-cache")) r.model.explained = json_array();

@@ -31,24 +31,6 @@ void vt_cli_documents_close(vt_cli_documents *docs)
     *docs = (vt_cli_documents){0};
 }
 
-void vt_cli_print_safe(FILE *out, vt_slice text, bool is_block)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool is_space = c == '\n' || c == '\t';
-        bool is_control = c < 32 || c == 127;
-        /* U+0080 to U+009F, which some terminals obey, are C2 80 to C2 9F. */
-        if (c == 0xC2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xA0) {
-            fputc('?', out);
-            i++;
-        } else if (is_space && !is_block) {
-            fputc(' ', out);
-        } else {
-            fputc(is_control && !is_space ? '?' : c, out);
-        }
-    }
-}
-
 static void print_errors(const vt_report *report)
 {
     uint64_t n_named = 0;

@@ -19,8 +19,4 @@ void vt_cli_documents_close(vt_cli_documents *docs);
  * stderr, a line each. Free the report with vt_report_deinit. */
 int vt_cli_documents_refresh(vt_cli_documents *docs, vt_report *report);
 
-/* A slice of text that may hold control characters (names and documents may), for a terminal: they
- * are shown as '?'. Line ends and tabs stay when `is_block`. */
-void vt_cli_print_safe(FILE *out, vt_slice text, bool is_block);
-
 #endif

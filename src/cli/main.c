@@ -94,8 +94,8 @@ static int run(int argc, char **argv)
 /* Shells look at *how* a program died: a loop around us stops only when SIGINT ended us. */
 static void end_by_interrupt(void)
 {
-    signal(SIGINT, SIG_DFL);
-    raise(SIGINT);
+    vt_cli_interrupt_off();
+    raise(vt_cli_terminated() ? SIGTERM : SIGINT);
 }
 
 int main(int argc, char **argv)

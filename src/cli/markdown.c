@@ -38,8 +38,7 @@ bool vt_terminal_safe(vt_slice text, vt_buffer *out)
         uint32_t code;
         bool is_valid;
         size_t n = vt_utf8_decode(text, &code, &is_valid);
-        bool is_control = (code < 0x20 && code != '\n' && code != '\t') ||
-                          (code >= 0x7f && code < 0xa0) || !is_valid;
+        bool is_control = !is_valid || vt_utf8_is_control(code);
         ok = vt_buffer_append(out, is_control ? VT_S("\xef\xbf\xbd") : vt_slice_take(text, n));
         text = vt_slice_skip(text, n);
     }

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/env.h"
 #include "base/parse.h"
-#include "cli/documents.h"
+#include "model/packed.h"
 
 #define STANDARD_SIZE "4G"
 
@@ -86,6 +86,24 @@ static void explain(void *ctx, const vt_prefix_report *report)
     vt_buffer_deinit(&text);
 }
 
+/* Is the digest that of the very files that were loaded? Not for a file that is not in the store,
+ * or was touched, or replaced while it was loaded. */
+static bool is_digest_known(const vt_cli_model *m)
+{
+    const vt_packed *packed = vt_gguf_packed(vt_model_gguf(vt_engine_model(m->engine)));
+    char source[VT_SHA256_HEX + 1];
+    vt_store *store = NULL;
+    if (m->entry.digest[0] == '\0' || m->entry.is_stale) return false;
+    if (packed != NULL) {
+        vt_sha256_hex(packed->header.source, source);
+        return strcmp(source, m->entry.digest) == 0;
+    }
+    if (vt_cli_open_store(&store) != VT_EXIT_OK) return false;
+    const bool is_known = vt_store_recheck(store, &m->entry, NULL) == VT_OK;
+    vt_store_close(store);
+    return is_known;
+}
+
 int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m)
 {
     const char *where = vt_args_text(args, "kv-store");
@@ -99,8 +117,7 @@ int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m)
     vt_prefix_options options = {
         .explains = explains, .on_sync = explains ? explain : NULL, .ctx = m};
     VT_CHECK(vt_cli_parse_size(vt_args_text(args, "kv-store-size"), &options.disk_bytes));
-    /* Of a file that is not in the store, or was touched, nobody knows which model it is. */
-    const bool is_known = m->entry.digest[0] != '\0' && !m->entry.is_stale;
+    const bool is_known = is_digest_known(m);
     if (strcmp(where, "disk") == 0 && is_known) {
         const int code = vt_cli_prefix_dir(&dir);
         if (code != VT_EXIT_OK) return code;

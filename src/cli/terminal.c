@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 static int exit_code(vt_status status)
 {
@@ -57,6 +58,20 @@ void vt_cli_note(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+void vt_cli_print_safe(FILE *out, vt_slice text, bool is_block)
+{
+    while (text.len > 0) {
+        uint32_t code;
+        bool is_valid;
+        const size_t n = vt_utf8_decode(text, &code, &is_valid);
+        const bool is_space = code == '\n' || code == '\t';
+        if (!is_valid || vt_utf8_is_control(code)) fputc('?', out);
+        else if (is_space && !is_block) fputc(' ', out);
+        else fwrite(text.ptr, 1, n, out);
+        text = vt_slice_skip(text, n);
+    }
+}
+
 int vt_cli_print_json(json_t *value)
 {
     static const vt_err no_memory = {.code = VT_ENOMEM, .msg = "out of memory"};
@@ -81,10 +96,11 @@ const char *vt_cli_size_text(uint64_t n_bytes, char out[VT_CLI_SIZE_TEXT])
     return out;
 }
 
-static atomic_bool interrupted;
+static atomic_bool interrupted, terminated;
 
 static void on_interrupt(int signal_number)
 {
+    if (signal_number == SIGTERM) atomic_store(&terminated, true);
     if (!atomic_exchange(&interrupted, true)) return;
     /* The second time: whoever pressed it does not want to wait for us. */
     signal(signal_number, SIG_DFL);
@@ -106,9 +122,20 @@ void vt_cli_interrupt_again(void)
     vt_cli_interrupt_flag();
 }
 
+void vt_cli_interrupt_off(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
 bool vt_cli_interrupted(void)
 {
     return atomic_load(&interrupted);
+}
+
+bool vt_cli_terminated(void)
+{
+    return atomic_load(&terminated);
 }
 
 static void draw(vt_cli_progress *bar, uint64_t done, uint64_t total, double now)

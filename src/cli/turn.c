@@ -59,12 +59,12 @@ vt_speculate vt_cli_speculate(const vt_args *args)
     return is_off ? VT_SPECULATE_OFF : VT_SPECULATE_AUTO;
 }
 
-int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,
-                         vt_cli_sampling *out)
+void vt_cli_complete_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,
+                              vt_cli_sampling *out)
 {
     const char *source;
     const vt_catalogue_entry *known = vt_catalogue_by_digest(vt_slice_cstr(entry->digest));
-    *out = (vt_cli_sampling){.sampling = vt_catalogue_sampling(known, g, &source)};
+    out->sampling = vt_catalogue_sampling(known, g, &source);
     vt_sampling *s = &out->sampling;
     take_real(args, "temperature", &s->temperature);
     take_real(args, "top-p", &s->top_p);
@@ -73,6 +73,11 @@ int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const
     take_real(args, "frequency-penalty", &s->frequency_penalty);
     take_real(args, "presence-penalty", &s->presence_penalty);
     if (vt_args_has(args, "top-k")) s->top_k = (uint32_t)vt_args_int(args, "top-k");
+}
+
+int vt_cli_read_sampling(const vt_args *args, vt_cli_sampling *out)
+{
+    *out = (vt_cli_sampling){0};
     out->n_max = (uint32_t)vt_args_int(args, "max-tokens");
     out->speculate = vt_cli_speculate(args);
     out->seed = (uint64_t)vt_args_int(args, "seed");
@@ -83,6 +88,15 @@ int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const
     }
     int code = read_bias(args, out);
     return code == VT_EXIT_OK ? read_stops(args, out) : code;
+}
+
+int vt_cli_check_format(const vt_args *args)
+{
+    const char *name = vt_args_text(args, "format");
+    vt_err err = {0};
+    if (name == NULL || vt_chat_format_check_name(vt_slice_cstr(name), &err) == VT_OK)
+        return VT_EXIT_OK;
+    return vt_cli_usage(args, "--format: %s", err.msg);
 }
 
 /* ---- a turn ---- */
@@ -111,8 +125,9 @@ static void on_event(void *ctx, const vt_event *event)
         if (out.len > 0) r->turn->on_text(r->turn->ctx, out);
         r->is_stopped = vt_stop_found(&r->filter);
     } else if (event->kind == VT_EVENT_CALL) {
-        vt_cli_note("vetro: the model called '%.*s', but no tools are offered here",
-                    VT_ARG(vt_slice_take(event->name, 64)));
+        fputs("vetro: the model called '", stderr);
+        vt_cli_print_safe(stderr, vt_slice_take(event->name, 64), false);
+        fputs("', but no tools are offered here\n", stderr);
     }
 }
 

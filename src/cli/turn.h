@@ -28,9 +28,14 @@ typedef struct {
 /* --speculate */
 vt_speculate vt_cli_speculate(const vt_args *args);
 
-/* From the shared options over the publisher's values. Without --seed a random one. */
-int vt_cli_read_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,
-                         vt_cli_sampling *out);
+/* What needs no model of the shared options, checked before one is loaded: all but `sampling`.
+ * Without --seed a random one. */
+int vt_cli_read_sampling(const vt_args *args, vt_cli_sampling *out);
+/* `sampling`: the options over the publisher's values. */
+void vt_cli_complete_sampling(const vt_args *args, const vt_store_entry *entry, const vt_gguf *g,
+                              vt_cli_sampling *out);
+/* --format, as far as it can be checked without a model. */
+int vt_cli_check_format(const vt_args *args);
 
 typedef struct {
     vt_cli_model *model;

@@ -45,6 +45,8 @@ static vt_status prefill(generation *g, vt_err *err)
         vt_session_sync(o->session, o->prompt, o->n_prompt, o->progress, &g->r.n_cached, err);
     g->r.prefill_seconds = vt_clock_seconds() - start;
     g->r.n_prompt = o->n_prompt;
+    const size_t n_held = vt_session_n_tokens(o->session); /* fewer when it was cancelled */
+    g->r.n_prefilled = n_held > g->r.n_cached ? n_held - g->r.n_cached : 0;
     return st;
 }
 
@@ -161,7 +163,8 @@ vt_status vt_generate(const vt_generate_options *options, vt_generate_result *re
         vt_sampler_prompt(options->sampler, options->prompt, options->n_prompt);
         st = decode(&g, err);
     }
-    if (st == VT_ECANCEL) {
+    /* A callback's own VT_ECANCEL is its failure, not this. */
+    if (st == VT_ECANCEL && vt_progress_cancelled(options->progress)) {
         g.r.end = VT_END_CANCELLED;
         st = VT_OK;
     }
@@ -177,8 +180,7 @@ vt_status vt_generate(const vt_generate_options *options, vt_generate_result *re
 
 double vt_generate_prefill_rate(const vt_generate_result *r)
 {
-    double n = (double)(r->n_prompt - r->n_cached);
-    return r->prefill_seconds > 0 && n > 0 ? n / r->prefill_seconds : 0;
+    return r->prefill_seconds > 0 ? (double)r->n_prefilled / r->prefill_seconds : 0;
 }
 
 double vt_generate_decode_rate(const vt_generate_result *r)

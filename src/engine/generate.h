@@ -78,6 +78,7 @@ typedef struct {
     int i_stop; /* the stop string that ended it, or -1 */
     size_t n_prompt;
     size_t n_cached;    /* of the prompt, in the session or in the prefix store */
+    size_t n_prefilled; /* of the prompt, computed now */
     size_t n_generated; /* the stop id included */
     size_t n_drafted;   /* tokens that were guessed and tried */
     size_t n_accepted;  /* of them, those that came */

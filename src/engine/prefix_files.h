@@ -113,6 +113,8 @@ typedef struct {
     size_t n_damaged;    /* of those removed */
     size_t n_unfinished; /* unfinished files removed, not counted in n_removed */
     uint64_t bytes_removed, bytes_left;
+    size_t n_failed; /* blocks that had to go and could not be removed: among those left */
+    vt_err why;      /* of the first of them */
 } vt_prefix_gc_result;
 
 /* Remove what is damaged or of no use, unfinished files whose writer is gone, and then the blocks

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/cpu.h"
+#include "base/utf8.h"
 #include "model/hyper.h"
 #include "model/network.h"
 #include "model/packed_write.h"
@@ -74,6 +75,7 @@ static void fill_info(vt_model *m)
         .head_dim = h->head_dim,
     };
     snprintf(m->info.name, sizeof m->info.name, "%.*s", VT_ARG(name));
+    vt_utf8_make_printable(m->info.name);
     vt_weights_formats(m->weights, m->info.format, sizeof m->info.format);
     for (size_t i = 0; i < vt_gguf_n_tensors(m->gguf); i++) {
         const uint64_t *d = vt_gguf_tensor_at(m->gguf, i)->dims;

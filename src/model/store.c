@@ -466,13 +466,38 @@ static bool digest_of_packed(const vt_gguf *g, char digest[VT_SHA256_HEX + 1])
     return packed != NULL;
 }
 
+/* Which files these are, and when each was changed last. */
+static vt_status stamp_of(const vt_gguf *g, uint8_t out[VT_SHA256_BYTES], vt_err *err)
+{
+    struct stat info;
+    vt_sha256 *hash = vt_sha256_new();
+    if (hash == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
+    vt_status st = VT_OK;
+    for (uint32_t i = 0; i < vt_gguf_n_files(g) && st == VT_OK; i++) {
+        if (fstat(vt_gguf_fd(g, i), &info) != 0)
+            st = vt_fail_errno(err, VT_EIO, "cannot look at %.200s", vt_gguf_path(g, i));
+        const int64_t facts[] = {(int64_t)info.st_dev, (int64_t)info.st_ino, info.st_size,
+                                 mtime_ns(&info),      info.st_ctim.tv_sec,  info.st_ctim.tv_nsec};
+        vt_sha256_update(hash, vt_slice_of((const char *)facts, sizeof facts));
+    }
+    vt_sha256_finish(hash, out);
+    vt_sha256_free(hash);
+    return st;
+}
+
 vt_status vt__store_hash_gguf(const char *path, char digest[VT_SHA256_HEX + 1],
-                              const vt_progress *progress, vt_err *err)
+                              uint8_t stamp[VT_SHA256_BYTES], const vt_progress *progress,
+                              vt_err *err)
 {
     vt_gguf *g = NULL;
     uint8_t bytes[VT_SHA256_BYTES];
     vt_status st = vt_gguf_open(path, &g, err);
     if (st != VT_OK) return st;
+    st = stamp_of(g, stamp, err); /* before the bytes: what changes meanwhile is noticed */
+    if (st != VT_OK) {
+        vt_gguf_close(g);
+        return st;
+    }
     if (digest_of_packed(g, digest)) {
         vt_gguf_close(g);
         return VT_OK;
@@ -513,7 +538,7 @@ vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progr
 {
     char digest[VT_SHA256_HEX + 1] = "";
     if (entry->digest[0] != '\0' && !entry->is_stale) return VT_OK;
-    vt_status st = vt__store_hash_gguf(entry->path, digest, progress, err);
+    vt_status st = vt__store_hash_gguf(entry->path, digest, entry->stamp, progress, err);
     if (st != VT_OK) return st;
     if (entry->name != NULL && entry->is_stale) {
         if (memcmp(digest, entry->digest, VT_SHA256_HEX) != 0)
@@ -525,6 +550,29 @@ vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progr
     }
     memcpy(entry->digest, digest, sizeof digest);
     return VT_OK;
+}
+
+vt_status vt_store_recheck(vt_store *store, const vt_store_entry *entry, vt_err *err)
+{
+    uint8_t stamp[VT_SHA256_BYTES];
+    vt_store_entry now = {0};
+    vt_gguf *g = NULL;
+    bool is_same = false;
+    vt_status st = VT_OK;
+    if (entry->name != NULL) {
+        st = read_entry(store, vt_slice_cstr(entry->name), &now, err);
+        is_same = st == VT_OK && !now.is_stale &&
+                  memcmp(now.digest, entry->digest, VT_SHA256_HEX) == 0 &&
+                  strcmp(now.path, entry->path) == 0;
+        vt_store_entry_deinit(&now);
+    } else {
+        st = vt_gguf_open(entry->path, &g, err);
+        if (st == VT_OK) st = stamp_of(g, stamp, err);
+        is_same = st == VT_OK && memcmp(stamp, entry->stamp, sizeof stamp) == 0;
+        vt_gguf_close(g);
+    }
+    if (st != VT_OK || is_same) return st;
+    return vt_fail(err, VT_EVERIFY, "%.200s was changed while it was read", entry->path);
 }
 
 /* ---- removal ---- */

@@ -46,6 +46,7 @@ typedef struct {
     char *added;
     uint64_t n_bytes; /* of all files */
     char digest[VT_SHA256_HEX + 1];
+    uint8_t stamp[VT_SHA256_BYTES]; /* of a plain path: which files the digest was computed from */
     bool is_stale;         /* a file was touched since: the digest has to be computed again */
     char *packed;          /* path of the packed form of this very model; NULL: none to use */
     uint64_t packed_bytes; /* its length */
@@ -78,6 +79,10 @@ VT_MUSTUSE vt_status vt_store_resolve(vt_store *store, const char *model, vt_sto
  * of plain paths. Updates entry->digest. */
 VT_MUSTUSE vt_status vt_store_digest(vt_store *store, vt_store_entry *entry,
                                      const vt_progress *progress, vt_err *err);
+
+/* For who has read the model's files since its digest was said: are they still those? Another
+ * program may have replaced them meanwhile. VT_EVERIFY when they are not, or nobody can say. */
+VT_MUSTUSE vt_status vt_store_recheck(vt_store *store, const vt_store_entry *entry, vt_err *err);
 
 /* Where the packed form of a model belongs, there or not; NULL when memory ran out (vt_free). */
 char *vt_store_packed_path(const vt_store *store, const vt_store_entry *entry);

@@ -285,7 +285,8 @@ static vt_status bring_files(adding *a, vt_err *err)
 static vt_status hash_local(adding *a, vt_err *err)
 {
     if (a->local[0] != '\0') return VT_OK;
-    return vt__store_hash_gguf(a->source, a->local, a->options->progress, err);
+    uint8_t stamp[VT_SHA256_BYTES];
+    return vt__store_hash_gguf(a->source, a->local, stamp, a->options->progress, err);
 }
 
 /* The files are in place: are they a model, and the promised one? */
@@ -306,7 +307,7 @@ static vt_status judge(adding *a, vt_err *err)
     if (st != VT_OK) return st;
     if ((a->result.was_linked || a->is_url) && a->local[0] != '\0')
         memcpy(e->digest, a->local, sizeof a->local);
-    else st = vt__store_hash_gguf(e->path, e->digest, a->options->progress, err);
+    else st = vt__store_hash_gguf(e->path, e->digest, e->stamp, a->options->progress, err);
     if (st != VT_OK) return st;
     if (a->want[0] != '\0' && memcmp(a->want, e->digest, VT_SHA256_HEX) != 0)
         return vt_fail(err, VT_EVERIFY, "%.100s: wrong SHA-256 %s, expected %s", a->options->what,

@@ -22,6 +22,7 @@ VT_MUSTUSE vt_status vt__store_write_manifest(const vt_store *store, const vt_st
 
 /* Digest of the files of a GGUF (all parts of a split, in order). */
 VT_MUSTUSE vt_status vt__store_hash_gguf(const char *path, char digest[VT_SHA256_HEX + 1],
+                                         uint8_t stamp[VT_SHA256_BYTES],
                                          const vt_progress *progress, vt_err *err);
 
 #endif

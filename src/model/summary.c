@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/compiler.h"
+#include "base/utf8.h"
 #include "kernels/format.h"
 
 enum { DEFAULT_CONTEXT = 8192, PREFILL_CHUNK = 512, MAX_FORMATS = 64 };
@@ -25,6 +26,7 @@ static uint64_t plus(uint64_t a, uint64_t b)
 static void copy_text(char *out, size_t size, vt_slice text)
 {
     snprintf(out, size, "%.*s", VT_ARG(text));
+    vt_utf8_make_printable(out);
 }
 
 /* Architecture keys are "<architecture>.<what>"; 0 when absent. */

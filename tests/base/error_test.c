@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 static void test_fail_returns_the_status_and_fills_the_record(void **state)
 {
@@ -65,6 +66,25 @@ static void test_a_message_longer_than_the_record_is_cut_and_terminated(void **s
     assert_int_equal(strlen(err.msg), sizeof err.msg - 1);
 }
 
+static void test_a_message_quotes_nothing_that_commands_a_terminal(void **state)
+{
+    (void)state;
+    vt_err err = {0};
+    char big[500];
+    (void)vt_fail(&err, VT_EINPUT, "architecture \"%s\"", "\033]0;x\007\xc2\x9b");
+    assert_string_equal(err.msg, "architecture \"?]0;x???\"");
+    (void)vt_fail_wrap(&err, VT_EINPUT, "%s", "\033c");
+    assert_string_equal(err.msg, "?c: architecture \"?]0;x???\"");
+    /* where the record ends within a character, that one is left out */
+    for (size_t i = 0; i + 3 < sizeof big; i += 3) memcpy(big + i, "\u20ac", 4);
+    for (size_t pad = 0; pad < 3; pad++) {
+        (void)vt_fail(&err, VT_EINPUT, "%.*s%s", (int)pad, "xy", big);
+        assert_true(vt_utf8_is_valid(vt_slice_cstr(err.msg)));
+        assert_null(strchr(err.msg, '?'));
+        assert_true(strlen(err.msg) > sizeof err.msg - 4);
+    }
+}
+
 static void test_every_status_has_a_text_and_an_http_status_of_its_kind(void **state)
 {
     (void)state;
@@ -112,6 +132,7 @@ int main(void)
         cmocka_unit_test(test_fail_errno_keeps_the_number_and_says_the_systems_reason),
         cmocka_unit_test(test_wrap_puts_the_context_before_the_reason_and_keeps_errno),
         cmocka_unit_test(test_a_message_longer_than_the_record_is_cut_and_terminated),
+        cmocka_unit_test(test_a_message_quotes_nothing_that_commands_a_terminal),
         cmocka_unit_test(test_every_status_has_a_text_and_an_http_status_of_its_kind),
         cmocka_unit_test(test_a_broken_invariant_aborts_and_says_where),
     };

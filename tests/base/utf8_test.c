@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdio.h>
+
 #include <cmocka.h>
 
 #include <string.h>
@@ -152,6 +154,32 @@ static void test_replacing_stops_at_the_ceiling(void **state)
     vt_buffer_deinit(&out);
 }
 
+static void test_what_could_command_a_terminal_is_made_printable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"", ""},
+        {"plain \u00df\u20ac\U0001F600, two\nlines\tand a tab", NULL},
+        {"\033[2Jgone\007\x7f", "?[2Jgone??"},
+        {"\xc2\x9b"
+         "31m",
+         "??31m"},                                    /* CSI as one character */
+        {"a\u202etxt.exe\u2066b", "a???txt.exe???b"}, /* turned around */
+        {"\xff\xfe!\xe2\x28", "?"
+                              "?!?("},
+        {"cut \xe2\x82", "cut "},
+        {"\xf0\x9f\x98", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "%s", cases[i].in);
+        vt_utf8_make_printable(text);
+        assert_string_equal(text, cases[i].out != NULL ? cases[i].out : cases[i].in);
+    }
+}
+
 static void test_a_stream_cut_anywhere_holds_back_just_the_unfinished_character(void **state)
 {
     (void)state;
@@ -190,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_all_pairs_and_many_quadruples_decode_as_the_standard_says),
         cmocka_unit_test(test_replacing_gives_one_mark_for_each_maximal_subpart),
         cmocka_unit_test(test_replacing_stops_at_the_ceiling),
+        cmocka_unit_test(test_what_could_command_a_terminal_is_made_printable),
         cmocka_unit_test(test_a_stream_cut_anywhere_holds_back_just_the_unfinished_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

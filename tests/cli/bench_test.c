@@ -42,6 +42,7 @@ static void test_every_length_depth_and_number_of_threads_is_a_test(void **state
         assert_true(child_number(json_object_get(t, "work"), "bytes") > 0);
         assert_null(json_object_get(t, "share")); /* without --limits nobody knows */
     }
+    assert_true(json_is_true(json_object_get(o, "complete")));
     assert_true(child_number(o, "threads") == 2);
     assert_true(child_number(o, "memory_high_water") > 1e6);
     assert_int_equal(strlen(json_string_value(json_object_get(o, "digest"))), 64);
@@ -159,10 +160,59 @@ static void test_wrong_lists_and_a_missing_model_are_refused(void **state)
 static void test_a_depth_past_the_models_context_is_an_error_with_numbers(void **state)
 {
     (void)state;
-    child_result r = child_vetro(&home, "bench", TINY, "-d", "1000000", "-r", "1");
+    /* said before what would fit is measured */
+    child_result r = child_vetro(&home, "bench", TINY, "-d", "0,1000000", "-r", "1");
     assert_int_equal(r.code, 1);
-    assert_non_null(strstr(r.err.ptr, "a context of 1000513 tokens was asked for"));
+    assert_int_equal(r.out.len, 0);
+    assert_non_null(strstr(r.err.ptr, "a context of 1000512 tokens was asked for"));
     child_free(&r);
+}
+
+static void test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured(void **state)
+{
+    (void)state;
+    child_result r = child_vetro(&home, "bench", TINY, "-p", "0", "-n", "1", "-d", "0,16", "-r",
+                                 "1", "--svg", "/no/such/folder/x.svg");
+    assert_int_equal(r.code, 1);
+    assert_int_equal(r.out.len, 0);
+    assert_non_null(strstr(r.err.ptr, "cannot write /no/such/folder/x.svg"));
+    child_free(&r);
+    /* one that was begun is not left empty */
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/vetro-bench-%ld.svg", (long)getpid());
+    r = child_vetro(&home, "bench", TINY, "-p", "0", "-n", "1", "-d", "0,1000000", "-r", "1",
+                    "--svg", path);
+    assert_int_equal(r.code, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    child_free(&r);
+}
+
+static void test_what_was_measured_before_ctrl_c_is_printed(void **state)
+{
+    (void)state;
+    static const char *const formats[] = {NULL, "--json"};
+    for (size_t i = 0; i < VT_COUNT(formats); i++) {
+        child_result r = {0};
+        /* The first test takes moments, all of them minutes. */
+        for (int ms = 250; ms < 60000; ms *= 2) {
+            const child_options o = {.home = home.home, .interrupt_after_ms = ms};
+            r = child_vetro(&o, "bench", TINY, "-p", "0", "-n", "1,2000", "-r", "100", "-b", "64",
+                            "-t", "1", formats[i]);
+            if (r.out.len > 0) break;
+            assert_int_equal(r.code, 128 + SIGINT);
+            child_free(&r);
+        }
+        assert_int_equal(r.code, 128 + SIGINT);
+        if (formats[i] == NULL) {
+            assert_non_null(strstr(r.out.ptr, "\ntg1@b64 "));
+        } else {
+            json_t *o = child_json(&r);
+            assert_true(json_is_false(json_object_get(o, "complete")));
+            assert_int_equal(json_array_size(json_object_get(o, "tests")), 1);
+            json_decref(o);
+        }
+        child_free(&r);
+    }
 }
 
 int main(void)
@@ -174,6 +224,9 @@ int main(void)
         cmocka_unit_test(test_the_table_names_model_and_memory),
         cmocka_unit_test(test_the_picture_is_xml_with_a_line_for_every_series),
         cmocka_unit_test(test_wrong_lists_and_a_missing_model_are_refused),
+        cmocka_unit_test(
+            test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured),
+        cmocka_unit_test(test_what_was_measured_before_ctrl_c_is_printed),
         cmocka_unit_test(test_a_depth_past_the_models_context_is_an_error_with_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

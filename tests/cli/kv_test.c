@@ -357,6 +357,31 @@ static void test_gc_removes_what_a_killed_process_left_and_says_so(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void test_gc_says_what_it_could_not_remove(void **state)
+{
+    (void)state;
+    char path[512];
+    empty_store();
+    /* a folder where a block would be: unlink refuses it, even to root */
+    snprintf(path, sizeof path,
+             "%s/data/kv/0123456789abcdef-01234567-"
+             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.kv",
+             home);
+    assert_int_equal(mkdir(path, 0700), 0);
+    child_result r = child_vetro(&options, "kv", "gc", "--all");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "1 blocks could not be removed") &&
+                contains(&r.err, "Is a directory"));
+    assert_true(contains(&r.out, "removed 0 blocks"));
+    child_free(&r);
+    json_t *o = kv_json("gc", 1);
+    assert_int_equal(integer(o, "failed"), 1);
+    assert_int_equal(integer(o, "blocks"), 1);
+    json_decref(o);
+    assert_int_equal(rmdir(path), 0);
+    empty_store();
+}
+
 static void test_wrong_usage_is_told_before_a_model_is_loaded(void **state)
 {
     (void)state;
@@ -365,6 +390,7 @@ static void test_wrong_usage_is_told_before_a_model_is_loaded(void **state)
         child_vetro(&options, "kv", "polish"),
         child_vetro(&options, "kv", "list", "--all"),
         child_vetro(&options, "kv", "gc", "--max", "many"),
+        child_vetro(&options, "kv", "gc", "--max", "1G", "--all"),
         child_vetro(&options, "run", "tiny", "hi", "--kv-store", "cloud"),
         child_vetro(&options, "run", "tiny", "hi", "--kv-store-size", "-1G"),
     };
@@ -405,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_a_damaged_file_is_not_used_and_verify_finds_it_and_gc_removes_it),
         cmocka_unit_test(test_gc_keeps_to_a_size_and_all_removes_everything),
         cmocka_unit_test(test_gc_removes_what_a_killed_process_left_and_says_so),
+        cmocka_unit_test(test_gc_says_what_it_could_not_remove),
         cmocka_unit_test(test_wrong_usage_is_told_before_a_model_is_loaded),
         cmocka_unit_test(test_a_store_that_cannot_be_written_is_a_note_not_a_failure),
     };

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../support/child.h"
+#include "../support/model_file.h"
 #include "base/file.h"
 #include "base/json.h"
 
@@ -218,6 +219,57 @@ static void test_verify_finds_a_flipped_bit_in_the_weights(void **state)
     child_free(&r);
 }
 
+static void test_verify_and_remove_print_json_and_codes_for_every_end(void **state)
+{
+    fixture *f = *state;
+    static const long damage[] = {0, 8, 20, 300, (2 << 20) + 1000};
+    for (size_t i = 0; i < VT_COUNT(damage); i++) {
+        must_pack(f);
+        flip(f->packed, damage[i]);
+        child_result r = child_vetro(&f->options, "pack", "tiny", "--verify", "--json");
+        if (r.code != 4) fail_msg("damage at %ld: %d %s", damage[i], r.code, r.err.ptr);
+        assert_true(contains(&r.out, "\"verified\":false") && contains(&r.out, "\"reason\""));
+        child_free(&r);
+        r = child_vetro(&f->options, "pack", "tiny", "--force");
+        assert_int_equal(r.code, 0);
+        child_free(&r);
+    }
+    for (int i = 0; i < 2; i++) {
+        child_result r = child_vetro(&f->options, "pack", "tiny", "--remove", "--json");
+        assert_int_equal(r.code, 0);
+        assert_true(contains(&r.out, i == 0 ? "\"removed\":true" : "\"removed\":false"));
+        child_free(&r);
+    }
+    child_result r = child_vetro(&f->options, "pack", "tiny", "--verify", "--remove");
+    assert_int_equal(r.code, 2);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", GGUF, "--verify"); /* a GGUF is no damaged packed file */
+    assert_int_equal(r.code, 1);
+    child_free(&r);
+}
+
+/* None of the files of a split model is, --force or not. */
+static void own_parts_are_not_written_over(const fixture *f)
+{
+    char dir[] = "/tmp/vetro-split-XXXXXX", first[64], second[64];
+    struct stat before, after;
+    model_file *m = model_file_new("llama");
+    assert_non_null(mkdtemp(dir));
+    model_file *rest = model_file_split(m, dir);
+    snprintf(first, sizeof first, "%s", m->path);
+    snprintf(second, sizeof second, "%s", rest->path);
+    assert_int_equal(stat(second, &before), 0);
+    child_result r = child_vetro(&f->options, "pack", first, "-o", second, "--force");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "is a part of the model itself"));
+    child_free(&r);
+    assert_int_equal(stat(second, &after), 0);
+    assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size);
+    model_file_free(m);
+    model_file_free(rest);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void **state)
 {
     fixture *f = *state;
@@ -266,6 +318,7 @@ static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "is the model itself"));
     child_free(&r);
+    own_parts_are_not_written_over(f);
     r = child_vetro(&f->options, "pack", path, "-o", "/dev/null");
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "packed already"));
@@ -330,6 +383,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify_finds_a_flipped_bit_in_the_weights, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_verify_and_remove_print_json_and_codes_for_every_end,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(

@@ -211,8 +211,13 @@ static void test_wrong_usage_is_told_before_any_model_is_loaded(void **state)
         {"run", MODEL, "x", "--temperature", "-1", NULL},
         {"run", MODEL, "x", "--temperature", "nan", NULL},
         {"run", MODEL, "x", "--top-p", "1.1", NULL},
-        {"run", MODEL, "x", "--stop", "", NULL},
-        {"run", MODEL, "x", "--logit-bias", "one=2", NULL},
+        {"run", "no-such", "x", "--stop", "", NULL},
+        {"run", "no-such", "x", "--logit-bias", "one=2", NULL},
+        {"run", "no-such", "x", "--date", "tomorrow", NULL},
+        {"run", "no-such", "x", "--format", "jinja", NULL},
+        {"run", "no-such", "x", "--raw", "--reasoning", NULL},
+        {"chat", "no-such", "--format", "jinja", NULL},
+        {"chat", "no-such", "--stop", "", NULL},
         {"run", MODEL, "x", "y", NULL},
         {"run", NULL},
         {"run", MODEL, "x", "--kv-type", "f64", NULL},
@@ -224,6 +229,10 @@ static void test_wrong_usage_is_told_before_any_model_is_loaded(void **state)
         {"perplexity", MODEL, NULL},
         {"pull", "x.gguf", "--sha256", "abc", NULL},
     };
+    child_result missing = child_vetro(NULL, "perplexity", "no-such", "/no/such/text");
+    assert_int_equal(missing.code, 1);
+    assert_true(contains(&missing.err, "/no/such/text"));
+    child_free(&missing);
     for (size_t i = 0; i < VT_COUNT(cases); i++) {
         const char *argv[8] = {VT_BINARY};
         for (int k = 0; k < 6 && cases[i][k] != NULL; k++) argv[k + 1] = cases[i][k];
@@ -327,9 +336,9 @@ static void test_chat_saves_what_tokenize_takes(void **state)
     snprintf(input, sizeof input, "/system Be brief.\nhi\n/save %s\n/save %s\n/exit\nnever\n", path,
              path);
     child_result r = child_vetro(&(child_options){.input = input}, "chat", MODEL, "-n", "5");
-    assert_int_equal(r.code, 0);
+    assert_int_equal(r.code, 1); /* the second /save overwrites nothing */
     assert_true(contains(&r.err, "saved to"));
-    assert_true(contains(&r.err, "File exists")); /* the second one overwrites nothing */
+    assert_true(contains(&r.err, "File exists"));
     child_result t = child_vetro(NULL, "tokenize", MODEL, "--chat", path, "--json");
     assert_int_equal(t.code, 0);
     json_t *o = child_json(&t);
@@ -351,6 +360,41 @@ static void test_chat_says_what_no_longer_fits_and_goes_on(void **state)
     assert_true(contains(&r.err, "a context of 20"));
     assert_true(contains(&r.err, "/clear"));
     child_free(&r);
+}
+
+static void test_a_script_of_messages_ends_at_the_first_that_fails(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input;
+        int code;
+        const char *says;
+    } cases[] = {{"/retry\nhi\n", 2, "nothing to answer"},
+                 {"/polish\nhi\n", 2, "no command /polish"},
+                 /* the first answer fills the context: there is no room for the second */
+                 {"hello\n/system hello hello hello hello hello\nhi\n/retry\n", 1, "/clear"}};
+    for (size_t i = 0; i < VT_COUNT(cases); i++) {
+        child_result r = child_vetro(&(child_options){.input = cases[i].input}, "chat", MODEL,
+                                     "--ctx", "30", "-n", "3");
+        if (r.code != cases[i].code || !contains(&r.err, cases[i].says))
+            fail_msg("case %zu: %d %s", i, r.code, r.err.ptr);
+        child_free(&r);
+    }
+}
+
+static void test_sigterm_ends_a_chat_and_sigint_an_answer(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < VT_COUNT(signals); i++) {
+        const child_options o = {
+            .input = "hi\n/stats\n", .interrupt_after = 200, .signal_number = signals[i]};
+        child_result r = child_vetro(&o, "chat", MODEL, "--ctx", "200000", "--temperature", "1",
+                                     "--seed", "1", "--logit-bias", "260=-100");
+        assert_int_equal(r.code, signals[i] == SIGTERM ? 128 + SIGTERM : 0);
+        assert_int_equal(contains(&r.out, "context "), signals[i] == SIGINT);
+        child_free(&r);
+    }
 }
 
 /* ---- tokenize ---- */
@@ -465,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_chat_reads_messages_from_a_pipe_and_uses_its_cache),
         cmocka_unit_test(test_chat_saves_what_tokenize_takes),
         cmocka_unit_test(test_chat_says_what_no_longer_fits_and_goes_on),
+        cmocka_unit_test(test_a_script_of_messages_ends_at_the_first_that_fails),
+        cmocka_unit_test(test_sigterm_ends_a_chat_and_sigint_an_answer),
         cmocka_unit_test(test_tokenize_goes_there_and_back),
         cmocka_unit_test(test_logits_come_whole_or_not_at_all),
         cmocka_unit_test(test_perplexity_scores_the_second_half_of_each_window),

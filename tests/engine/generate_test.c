@@ -376,6 +376,70 @@ static void test_the_loop_allocates_nothing(void **state)
     reference_free(&text);
 }
 
+/* ---- broken off ---- */
+
+typedef struct {
+    atomic_bool is_cancelled;
+    uint64_t after;
+} breaker;
+
+static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    (void)what, (void)total;
+    breaker *b = ctx;
+    if (done >= b->after) atomic_store(&b->is_cancelled, true);
+}
+
+static vt_status give_up(void *ctx, const vt_generated *token, bool *is_done, vt_err *err)
+{
+    (void)ctx, (void)token, (void)is_done;
+    return vt_fail(err, VT_ECANCEL, "the callback's own");
+}
+
+static void test_a_prompt_that_was_broken_off_counts_what_was_read(void **state)
+{
+    (void)state;
+    reference text = reference_load("gpt-oss");
+    vt_engine *e = reference_engine("gpt-oss", NULL, 1);
+    const vt_session_options so = {.n_ctx = 300, .n_chunk = 16};
+    vt_session *s = NULL;
+    vt_sampler *sampler = NULL;
+    vt_generate_result result = {0};
+    breaker b = {.after = 16};
+    const vt_progress progress = {
+        .report = on_progress, .ctx = &b, .is_cancelled = &b.is_cancelled};
+    const size_t n_vocab = vt_model_get_info(vt_engine_model(e))->n_vocab;
+    assert_int_equal(vt_session_new(e, &so, &s, NULL), VT_OK);
+    assert_int_equal(vt_sampler_new(&(vt_sampler_options){0}, n_vocab, &sampler, NULL), VT_OK);
+    vt_generate_options o = {.engine = e,
+                             .session = s,
+                             .sampler = sampler,
+                             .prompt = text.tokens,
+                             .n_prompt = 60,
+                             .n_max = 5,
+                             .progress = &progress};
+    assert_int_equal(vt_generate(&o, &result, NULL), VT_OK);
+    assert_int_equal(result.end, VT_END_CANCELLED);
+    assert_int_equal(result.n_prompt, 60);
+    assert_int_equal(result.n_prefilled, 16);
+    assert_int_equal(result.n_generated, 0);
+    const double rate = vt_generate_prefill_rate(&result) * result.prefill_seconds;
+    assert_true(rate > 15.99 && rate < 16.01);
+    /* going on counts the rest; a callback that gives up is a failure, not the user's wish */
+    o.progress = NULL;
+    assert_int_equal(vt_generate(&o, &result, NULL), VT_OK);
+    assert_int_equal(result.n_cached, 16);
+    assert_int_equal(result.n_prefilled, 44);
+    o.on_token = give_up;
+    vt_err err = {0};
+    assert_int_equal(vt_generate(&o, &result, &err), VT_ECANCEL);
+    assert_string_equal(err.msg, "the callback's own");
+    vt_sampler_free(sampler);
+    vt_session_free(s);
+    vt_engine_close(e);
+    reference_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_guessing_changes_nothing_of_text_and_stop_strings),
         cmocka_unit_test(test_guessing_changes_nothing_of_answers_that_fit_a_schema),
         cmocka_unit_test(test_the_loop_allocates_nothing),
+        cmocka_unit_test(test_a_prompt_that_was_broken_off_counts_what_was_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -28,8 +29,10 @@ typedef struct {
     const char *input;   /* on standard input; NULL: empty */
     const char *set;     /* NAME=VALUE to add to the environment; may be NULL */
     int close_fd;        /* a descriptor (1 or 2) to start the child without; 0: none */
-    int interrupt_after; /* bytes of stdout after which SIGINT is sent; 0: never */
-    int timeout_ms;      /* 0: 60,000; the child is killed then, code 137 */
+    int interrupt_after; /* bytes of stdout after which a signal is sent; 0: never */
+    int interrupt_after_ms;
+    int signal_number; /* 0: SIGINT */
+    int timeout_ms;    /* 0: 60,000; the child is killed then, code 137 */
 } child_options;
 
 static inline void child_free(child_result *r)
@@ -58,6 +61,13 @@ static inline void child_collect(const child_options *o, pid_t pid, int out, int
     struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
     vt_buffer *buffers[2] = {&r->out, &r->err};
     bool was_interrupted = false;
+    const int signal_number = o->signal_number != 0 ? o->signal_number : SIGINT;
+    if (o->interrupt_after_ms > 0) {
+        nanosleep(&(struct timespec){.tv_sec = o->interrupt_after_ms / 1000,
+                                     .tv_nsec = o->interrupt_after_ms % 1000 * 1000000L},
+                  NULL);
+        kill(pid, signal_number);
+    }
     int left_ms = o->timeout_ms > 0 ? o->timeout_ms : 60000;
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
         int n = poll(fds, 2, left_ms > 100 ? 100 : left_ms);
@@ -75,7 +85,7 @@ static inline void child_collect(const child_options *o, pid_t pid, int out, int
         if (o->interrupt_after > 0 && !was_interrupted &&
             r->out.len >= (size_t)o->interrupt_after) {
             was_interrupted = true;
-            kill(pid, SIGINT);
+            kill(pid, signal_number);
         }
     }
 }
