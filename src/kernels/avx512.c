@@ -2,9 +2,14 @@
  *
  * The integer tile product: one 64-byte register holds 16 rows x 4 columns, vpdpbusd multiplies it
  * by 4 activation bytes broadcast to all lanes and adds into 16 int32 lanes, one a row. A sub-block
- * of 32 columns is 8 registers, decoded once and used for up to 8 tokens. Weights are unsigned
+ * of 32 columns is 8 registers, decoded once and used for up to 16 tokens. Weights are unsigned
  * there (value + offset); the offset's part, -offset * sum of the activations, is the start value
- * of the accumulator and costs nothing. */
+ * of the accumulator and costs nothing.
+ *
+ * What bounds a tile of many tokens are the two units that vector instructions run on: whatever is
+ * no product stands in a product's way. One core of an Intel Xeon (Sapphire Rapids or later), tiles
+ * from the cache, ns for 1536 columns and a token, with 8 and 16 tokens: Q4_K 134 -> 108, Q6_K 214
+ * -> 164, MXFP4 142 -> 124, Q8_0 126 -> 119, Q4_1 144 -> 131. */
 #if defined(__x86_64__)
 
 #include <float.h>
@@ -138,13 +143,6 @@ VT_INLINE __m512 load_halves(const uint8_t *halves)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)halves));
 }
 
-VT_INLINE __m512i four_bytes(const int8_t *q)
-{
-    int32_t bytes;
-    memcpy(&bytes, q, 4);
-    return _mm512_set1_epi32(bytes);
-}
-
 /* What is added to a weight to make it unsigned. */
 VT_INLINE int weight_offset(vt_format format)
 {
@@ -177,7 +175,9 @@ VT_INLINE __m512i decode_32(vt_format format, const uint8_t *q, int g)
     return w;
 }
 
-/* Group g of sub-block j of a 256-block: unsigned weights. Both are known at compile time. */
+/* Group g of sub-block j of a 256-block: unsigned weights. Both are known at compile time. Those of
+ * Q4_K stay where they are in their byte: in odd sub-blocks they are 16 times what they should be.
+ */
 VT_INLINE __m512i decode_256(vt_format format, const uint8_t *q, int j, int g)
 {
     const __m512i low = _mm512_set1_epi8(15);
@@ -191,23 +191,65 @@ VT_INLINE __m512i decode_256(vt_format format, const uint8_t *q, int j, int g)
                                          0xF8);
     }
     __m512i w = load_group(q + j / 2 * 512, g);
+    if (format == VT_FORMAT_Q4_K)
+        return _mm512_and_si512(w, _mm512_set1_epi8((char)(j & 1 ? 0xF0 : 0x0F)));
     if (j & 1) w = _mm512_srli_epi16(w, 4);
-    w = _mm512_and_si512(w, low);
-    if (format == VT_FORMAT_Q5_K) {
-        __m512i high = load_group(q + VT_Q4_K_QUANTS, g);
-        high = j <= 4 ? _mm512_slli_epi16(high, 4 - j) : _mm512_srli_epi16(high, j - 4);
-        w = _mm512_ternarylogic_epi32(w, high, _mm512_set1_epi8(16), 0xF8);
-    }
-    return w;
+    __m512i high = load_group(q + VT_Q4_K_QUANTS, g);
+    high = j <= 4 ? _mm512_slli_epi16(high, 4 - j) : _mm512_srli_epi16(high, j - 4);
+    return _mm512_ternarylogic_epi32(_mm512_and_si512(w, low), high, _mm512_set1_epi8(16), 0xF8);
 }
 
-/* dot[t] += 4 columns of 16 rows, w, times the activations of token t. Tokens inside, columns
- * outside: the chains of all tokens are in flight together. */
-VT_INLINE void dot_tokens(int T, __m512i *dot, __m512i w, const int8_t *x, size_t n_cols)
+/* The most tokens at a time: as many dots as half the registers. */
+enum { WIDEST = 16 };
+
+/* Where T tokens' activations are. A pointer to every third: with the distance between two tokens
+ * in a register, an address has the others for nothing, and the pointers don't run out of
+ * registers. */
+typedef struct {
+    const int8_t *third[(WIDEST + 2) / 3];
+    size_t n_cols;
+} rows;
+
+VT_INLINE rows rows_from(const int8_t *x, size_t n_cols, int T)
+{
+    rows r = {.n_cols = n_cols};
+    for (int i = 0; 3 * i < T; i++) r.third[i] = x + (size_t)i * 3 * n_cols;
+    return r;
+}
+
+/* To the next block. gcc would keep a pointer to every token otherwise. */
+VT_INLINE void rows_advance(rows *r, int T, size_t n_bytes)
 {
 #pragma GCC unroll 8
-    for (int t = 0; t < T; t++)
-        dot[t] = _mm512_dpbusd_epi32(dot[t], w, four_bytes(x + (size_t)t * n_cols));
+    for (int i = 0; 3 * i < T; i++) {
+        r->third[i] += n_bytes;
+        __asm__("" : "+r"(r->third[i]));
+    }
+}
+
+/* dot + 4 columns of 16 rows, w, times the activations of token t at byte `at`: vpdpbusd with the
+ * four bytes broadcast as they are loaded, which gcc 12 has no pattern for: it loads them with an
+ * instruction of its own. Called with constants. */
+#define DOT_WITH(address)                                               \
+    __asm__("vpdpbusd %c[at](" address ")%{1to16%}, %[w], %[dot]"       \
+            : [dot] "+v"(dot)                                           \
+            : [p] "r"(p), [n] "r"(r->n_cols), [at] "i"(at), [w] "v"(w), \
+              "m"(*(const int8_t(*)[])p))
+
+VT_INLINE __m512i dot_row(const rows *r, int t, int at, __m512i w, __m512i dot)
+{
+    const int8_t *p = r->third[t / 3];
+    if (t % 3 == 0) DOT_WITH("%[p]");
+    else if (t % 3 == 1) DOT_WITH("%[p],%[n]");
+    else DOT_WITH("%[p],%[n],2");
+    return dot;
+}
+
+/* Tokens inside, columns outside: the chains of all tokens are in flight together. */
+VT_INLINE void dot_rows(int T, const rows *r, int at, __m512i w, __m512i *dot)
+{
+#pragma GCC unroll 16
+    for (int t = 0; t < T; t++) dot[t] = dot_row(r, t, at, w, dot[t]);
 }
 
 /* A tile comes from memory once for all tokens, and what a core can have in flight by itself is not
@@ -243,20 +285,28 @@ VT_INLINE __m512 scale_32(vt_format format, const uint8_t *s)
         _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), tiny));
 }
 
-/* Of 16 neighbouring blocks (or the n that are left) of a token: what the integer accumulator
- * starts from; for Q4_1 the sum that its minimum is multiplied with. A load then broadcasts each
- * for nothing, where a scalar product would have to be moved into a vector register. */
+/* Of 16 neighbouring blocks (or the n that are left) of a token: its scales, and what the integer
+ * accumulator starts from; for Q4_1 the sum that its minimum is multiplied with. A load then
+ * broadcasts each for nothing, where a scalar product would have to be moved into a vector
+ * register, and their addresses need no pointer for each token. */
 enum { SUMS_AT_ONCE = 16 };
 
-typedef union {
-    int32_t start[SUMS_AT_ONCE];
-    float sum[SUMS_AT_ONCE];
-} block_sums;
+typedef struct {
+    union {
+        int32_t start[SUMS_AT_ONCE];
+        float sum[SUMS_AT_ONCE];
+    };
+    float d[SUMS_AT_ONCE];
+} block_facts;
 
-VT_INLINE void take_sums(vt_format format, const int16_t *sums, size_t n, block_sums *out)
+VT_INLINE __mmask16 first_lanes(size_t n)
 {
-    __mmask16 present = n >= SUMS_AT_ONCE ? 0xFFFF : (__mmask16)((1u << n) - 1);
-    __m512i wide = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(present, sums));
+    return n >= SUMS_AT_ONCE ? 0xFFFF : (__mmask16)((1u << n) - 1);
+}
+
+VT_INLINE void take_sums(vt_format format, const int16_t *sums, size_t n, block_facts *out)
+{
+    __m512i wide = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), sums));
     if (format == VT_FORMAT_Q4_1) _mm512_storeu_ps(out->sum, _mm512_cvtepi32_ps(wide));
     else
         _mm512_storeu_si512(out->start,
@@ -265,18 +315,24 @@ VT_INLINE void take_sums(vt_format format, const int16_t *sums, size_t n, block_
     __asm__ volatile("" : "+m"(*out));
 }
 
+VT_INLINE void take_scales(const float *d, size_t n, block_facts *out)
+{
+    _mm512_storeu_ps(out->d, _mm512_maskz_loadu_ps(first_lanes(n), d));
+    __asm__ volatile("" : "+m"(*out));
+}
+
 /* T tokens against a tile of a 32-block format. */
 VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *tile,
                        const vt_activations *a, uint32_t i_first, float *y, size_t y_stride)
 {
-    const size_t n_cols = a->n_cols, n_blocks = n_cols / 32;
+    const size_t n_blocks = a->n_cols / 32;
     const size_t quants = vt_block_quants(format), scale_bytes = vt_block_scales(format);
     const uint8_t *scales = tile + n_blocks * quants;
-    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
     const float *d = a->d + (size_t)i_first * n_blocks;
     const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks;
-    __m512 acc[8];
-    block_sums of[8];
+    rows x = rows_from(a->q + (size_t)i_first * a->n_cols, a->n_cols, T);
+    __m512 acc[WIDEST];
+    block_facts of[WIDEST];
     for (int t = 0; t < T; t++) {
         acc[t] = _mm512_setzero_ps();
         __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
@@ -284,11 +340,14 @@ VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *ti
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * quants, *s = scales + b * scale_bytes;
         const size_t i = b % SUMS_AT_ONCE;
-        __m512i dot[8];
+        __m512i dot[WIDEST];
         if (is_fresh) prefetch_ahead(s, 0, scale_bytes, SCALES);
         if (i == 0)
-            for (int t = 0; t < T; t++)
+            for (int t = 0; t < T; t++) {
                 take_sums(format, sums + (size_t)t * n_blocks + b, n_blocks - b, &of[t]);
+                take_scales(d + (size_t)t * n_blocks + b, n_blocks - b, &of[t]);
+            }
+#pragma GCC unroll 16
         for (int t = 0; t < T; t++)
             dot[t] = format == VT_FORMAT_Q4_1 ? _mm512_setzero_si512()
                                               : _mm512_set1_epi32(of[t].start[i]);
@@ -296,11 +355,13 @@ VT_INLINE void tile_32(vt_format format, int T, bool is_fresh, const uint8_t *ti
         for (int g = 0; g < GROUPS; g++) {
             const __m512i w = decode_32(format, q, g);
             if (is_fresh) prefetch_ahead(q, g, quants, QUANTS);
-            dot_tokens(T, dot, w, x + b * 32 + 4 * g, n_cols);
+            dot_rows(T, &x, 4 * g, w, dot);
         }
+        rows_advance(&x, T, 32);
         const __m512 dw = scale_32(format, s);
+#pragma GCC unroll 16
         for (int t = 0; t < T; t++) {
-            const __m512 dx = _mm512_set1_ps(d[(size_t)t * n_blocks + b]);
+            const __m512 dx = _mm512_set1_ps(of[t].d[i]);
             acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), _mm512_mul_ps(dw, dx), acc[t]);
             if (format == VT_FORMAT_Q4_1)
                 acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(of[t].sum[i]),
@@ -328,10 +389,35 @@ VT_INLINE __m512i byte_of_lanes(__m512i v, int k)
     return _mm512_and_si512(_mm512_srli_epi32(v, (unsigned)(8 * k)), _mm512_set1_epi32(255));
 }
 
+/* What the sub-blocks of a 256-block add up to, for 16 rows and a token: exact, rounded to float
+ * once, at the end. For Q4_K floats do it: a product of dot and scale is at most 32 * 15 * 127 *
+ * 63, four of them stay below 2^24, where floats are exact, and adding two halves rounds once. That
+ * is an instruction less than with integers, and 16 times too much is no matter. */
+VT_INLINE __m512i scale_45_k(vt_format format, const uint8_t *s, int j)
+{
+    const __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
+    if (format == VT_FORMAT_Q5_K) return scale;
+    const __m512 real = _mm512_cvtepi32_ps(scale);
+    return _mm512_castps_si512(j & 1 ? _mm512_mul_ps(real, _mm512_set1_ps(1.0f / 16)) : real);
+}
+
+VT_INLINE __m512i add_scaled_dot(vt_format format, __m512i sum, __m512i dot, __m512i scale)
+{
+    if (format == VT_FORMAT_Q5_K) return _mm512_add_epi32(sum, _mm512_mullo_epi32(dot, scale));
+    return _mm512_castps_si512(_mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_castsi512_ps(scale),
+                                               _mm512_castsi512_ps(sum)));
+}
+
+VT_INLINE __m512 sum_of_halves(vt_format format, __m512i first, __m512i second)
+{
+    if (format == VT_FORMAT_Q5_K) return _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
+    return _mm512_add_ps(_mm512_castsi512_ps(first), _mm512_castsi512_ps(second));
+}
+
 VT_INLINE void tile_45_k(vt_format format, int T, bool is_fresh, const uint8_t *tile,
                          const vt_activations *a, uint32_t i_first, float *y, size_t y_stride)
 {
-    const size_t n_cols = a->n_cols, n_blocks = n_cols / 256;
+    const size_t n_blocks = a->n_cols / 256;
     const size_t quants = vt_block_quants(format);
     const uint8_t *scales = tile + n_blocks * quants;
     /* words (b0, b1) and (b2, b3) of each lane's bytes, for vpdpwssd */
@@ -339,33 +425,35 @@ VT_INLINE void tile_45_k(vt_format format, int T, bool is_fresh, const uint8_t *
                   second_pair = _mm512_set1_epi32((int)0x80038002);
     const __m512i lane_base =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
-    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
     const float *d = a->d + (size_t)i_first * n_blocks;
     const int16_t *sums = a->sum32 + (size_t)i_first * n_blocks * 8;
-    __m512 acc[8];
+    rows x = rows_from(a->q + (size_t)i_first * a->n_cols, a->n_cols, T);
+    __m512 acc[WIDEST];
     for (int t = 0; t < T; t++) {
         acc[t] = _mm512_setzero_ps();
         __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
     }
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * quants, *s = scales + b * VT_Q45_K_SCALES;
-        __m512i isum[8];
-        for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
+        __m512i sum[2][WIDEST]; /* of the sub-blocks 0 to 3, and 4 to 7 */
+        for (int t = 0; t < T; t++) sum[0][t] = sum[1][t] = _mm512_setzero_si512();
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
-            __m512i dot[8];
+            __m512i dot[WIDEST];
             for (int t = 0; t < T; t++) dot[t] = _mm512_setzero_si512();
 #pragma GCC unroll 8
             for (int g = 0; g < GROUPS; g++) {
                 const __m512i w = decode_256(format, q, j, g);
                 if (is_fresh) prefetch_ahead(q, j * GROUPS + g, quants, QUANTS);
-                dot_tokens(T, dot, w, x + b * 256 + 32 * j + 4 * g, n_cols);
+                dot_rows(T, &x, 32 * j + 4 * g, w, dot);
             }
             if (is_fresh) prefetch_ahead(s, j, VT_Q45_K_SCALES, SCALES);
-            const __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
+            const __m512i scale = scale_45_k(format, s, j);
+#pragma GCC unroll 16
             for (int t = 0; t < T; t++)
-                isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot[t], scale));
+                sum[j / 4][t] = add_scaled_dot(format, sum[j / 4][t], dot[t], scale);
         }
+        rows_advance(&x, T, 256);
         __m512i pairs[4];
         for (int h = 0; h < 2; h++) {
             __m512i mins = six_bits(s + 64, h, true);
@@ -373,6 +461,7 @@ VT_INLINE void tile_45_k(vt_format format, int T, bool is_fresh, const uint8_t *
             pairs[2 * h + 1] = _mm512_shuffle_epi8(mins, _mm512_add_epi8(second_pair, lane_base));
         }
         __m512 dw = load_halves(s), dmin = load_halves(s + 32);
+#pragma GCC unroll 16
         for (int t = 0; t < T; t++) {
             const size_t i = (size_t)t * n_blocks + b;
             __m512i imin = _mm512_setzero_si512();
@@ -381,8 +470,9 @@ VT_INLINE void tile_45_k(vt_format format, int T, bool is_fresh, const uint8_t *
                 memcpy(&two, sums + i * 8 + 2 * p, 4);
                 imin = _mm512_dpwssd_epi32(imin, pairs[p], _mm512_set1_epi32(two));
             }
-            __m512 dx = _mm512_set1_ps(d[i]);
-            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum[t]), _mm512_mul_ps(dw, dx), acc[t]);
+            const __m512 dx = _mm512_set1_ps(d[i]);
+            acc[t] = _mm512_fmadd_ps(sum_of_halves(format, sum[0][t], sum[1][t]),
+                                     _mm512_mul_ps(dw, dx), acc[t]);
             acc[t] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(imin), _mm512_mul_ps(dmin, dx), acc[t]);
         }
     }
@@ -400,18 +490,23 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
 {
     const size_t n_blocks = a->n_cols / 256;
     const uint8_t *scales = tile + n_blocks * VT_Q6_K_QUANTS;
-    const int8_t *x = a->q + (size_t)i_first * a->n_cols;
     const float *d = a->d + (size_t)i_first * n_blocks;
-    const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * 16;
-    __m512 acc[8];
+    const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * SUMS_AT_ONCE;
+    rows x = rows_from(a->q + (size_t)i_first * a->n_cols, a->n_cols, T);
+    __m512 acc[WIDEST];
+    block_facts of[WIDEST];
     for (int t = 0; t < T; t++) {
         acc[t] = _mm512_setzero_ps();
         __builtin_prefetch(y + (size_t)t * y_stride, 1); /* far apart, and written at the end */
     }
     for (size_t b = 0; b < n_blocks; b++) {
         const uint8_t *q = tile + b * VT_Q6_K_QUANTS, *s = scales + b * VT_Q6_K_SCALES;
-        __m512i isum[8];
-        for (int t = 0; t < T; t++) isum[t] = _mm512_setzero_si512();
+        __m512i isum[WIDEST];
+        for (int t = 0; t < T; t++) {
+            isum[t] = _mm512_setzero_si512();
+            take_sums(format, sums + ((size_t)t * n_blocks + b) * SUMS_AT_ONCE, SUMS_AT_ONCE,
+                      &of[t]);
+        }
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
             __m512i w[GROUPS];
@@ -423,18 +518,20 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
             const __m512i four = load_group(s, j / 2);
             const __m512i scale0 = signed_byte_of_lanes(four, j % 2 * 2),
                           scale1 = signed_byte_of_lanes(four, j % 2 * 2 + 1);
+#pragma GCC unroll 16
             for (int t = 0; t < T; t++) {
-                const size_t i = ((size_t)t * n_blocks + b) * 256 + (size_t)j * 32;
-                __m512i dot0 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16]);
-                __m512i dot1 = _mm512_set1_epi32(-weight_offset(format) * sums[i / 16 + 1]);
+                __m512i dot0 = _mm512_set1_epi32(of[t].start[2 * j]);
+                __m512i dot1 = _mm512_set1_epi32(of[t].start[2 * j + 1]);
+#pragma GCC unroll 4
                 for (int g = 0; g < 4; g++) {
-                    dot0 = _mm512_dpbusd_epi32(dot0, w[g], four_bytes(x + i + 4 * g));
-                    dot1 = _mm512_dpbusd_epi32(dot1, w[g + 4], four_bytes(x + i + 16 + 4 * g));
+                    dot0 = dot_row(&x, t, 32 * j + 4 * g, w[g], dot0);
+                    dot1 = dot_row(&x, t, 32 * j + 16 + 4 * g, w[g + 4], dot1);
                 }
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot0, scale0));
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot1, scale1));
             }
         }
+        rows_advance(&x, T, 256);
         __m512 dw = load_halves(s + 256);
         for (int t = 0; t < T; t++) {
             __m512 dx = _mm512_set1_ps(d[(size_t)t * n_blocks + b]);
@@ -444,7 +541,24 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
     for (int t = 0; t < T; t++) _mm512_storeu_ps(y + (size_t)t * y_stride, acc[t]);
 }
 
-#define DEFINE_TILE VT_DEFINE_TILE_8_4_2_1
+/* Sixteen tokens at a time, then 8, 4, 2, 1. is_fresh: see VT_DEFINE_TILE_8_4_2_1. */
+#define DEFINE_TILE(name, body, format)                                                    \
+    static void name(const uint8_t *tile, const vt_activations *a, uint32_t i_first,       \
+                     uint32_t n_tokens, float *y, size_t y_stride)                         \
+    {                                                                                      \
+        uint32_t t = 0;                                                                    \
+        if (n_tokens >= WIDEST) {                                                          \
+            body(format, WIDEST, true, tile, a, i_first, y, y_stride);                     \
+            t = WIDEST;                                                                    \
+        }                                                                                  \
+        for (; t + WIDEST <= n_tokens; t += WIDEST)                                        \
+            body(format, WIDEST, false, tile, a, i_first + t, y + t * y_stride, y_stride); \
+        if (n_tokens & 8) {                                                                \
+            body(format, 8, true, tile, a, i_first + t, y + t * y_stride, y_stride);       \
+            t += 8;                                                                        \
+        }                                                                                  \
+        VT_LAST_TOKENS(body, format)                                                       \
+    }
 
 #include "kernels/table_body.h"
 
