@@ -7,8 +7,10 @@
  * of the accumulator and costs nothing.
  *
  * What bounds a tile of many tokens are the two units that vector instructions run on: whatever is
- * no product stands in a product's way. One core of an Intel Xeon (Sapphire Rapids or later), tiles
- * from the cache, ns for 1536 columns and a token, with 8 and 16 tokens: Q4_K 134 -> 108, Q6_K 214
+ * no product stands in a product's way. So nibbles stay in place where they can, sums begin with
+ * a load, products load and broadcast by themselves. Before and after that, and with 8 and 16
+ * tokens: one core of an Intel Xeon, tiles from the cache, ns for 1536 columns and a token: Q4_K
+ * 134 -> 108, Q6_K 214
  * -> 164, MXFP4 142 -> 124, Q8_0 126 -> 119, Q4_1 144 -> 131. */
 #if defined(__x86_64__)
 
@@ -227,22 +229,32 @@ VT_INLINE void rows_advance(rows *r, int T, size_t n_bytes)
     }
 }
 
-/* dot + 4 columns of 16 rows, w, times the activations of token t at byte `at`: vpdpbusd with the
- * four bytes broadcast as they are loaded, which gcc 12 has no pattern for: it loads them with an
- * instruction of its own. Called with constants. */
-#define DOT_WITH(address)                                               \
-    __asm__("vpdpbusd %c[at](" address ")%{1to16%}, %[w], %[dot]"       \
-            : [dot] "+v"(dot)                                           \
-            : [p] "r"(p), [n] "r"(r->n_cols), [at] "i"(at), [w] "v"(w), \
-              "m"(*(const int8_t(*)[])p))
+/* vpdpbusd with the four bytes broadcast as they are loaded. gcc 12 has no pattern for it and loads
+ * them with an instruction of its own, so it is written out, where gcc optimises enough to see that
+ * `at` is a constant. Sanitizers see memory only where the compiler reads it. */
+#if defined(__OPTIMIZE__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define DOT_AT(address)                                           \
+    __asm__("vpdpbusd %c[at](" address ")%{1to16%}, %[w], %[dot]" \
+            : [dot] "+v"(dot)                                     \
+            : [p] "r"(p), [n] "r"(r->n_cols), [at] "i"(at), [w] "v"(w), "m"(*p))
+#endif
 
+/* dot + 4 columns of 16 rows, w, times the activations of token t at byte `at`, which is a constant
+ * once loops are unrolled. */
 VT_INLINE __m512i dot_row(const rows *r, int t, int at, __m512i w, __m512i dot)
 {
     const int8_t *p = r->third[t / 3];
-    if (t % 3 == 0) DOT_WITH("%[p]");
-    else if (t % 3 == 1) DOT_WITH("%[p],%[n]");
-    else DOT_WITH("%[p],%[n],2");
+#ifdef DOT_AT
+    if (t % 3 == 0) DOT_AT("%[p]");
+    else if (t % 3 == 1) DOT_AT("%[p],%[n]");
+    else DOT_AT("%[p],%[n],2");
     return dot;
+#else
+    int32_t four;
+    memcpy(&four, p + (size_t)(t % 3) * r->n_cols + at, 4);
+    return _mm512_dpbusd_epi32(dot, w, _mm512_set1_epi32(four));
+#endif
 }
 
 /* Tokens inside, columns outside: the chains of all tokens are in flight together. */
@@ -286,7 +298,8 @@ VT_INLINE __m512 scale_32(vt_format format, const uint8_t *s)
 }
 
 /* Of 16 neighbouring blocks (or the n that are left) of a token: its scales, and what the integer
- * accumulator starts from; for Q4_1 the sum that its minimum is multiplied with. A load then
+ * accumulator starts from; for Q4_1 the sum that its minimum is multiplied with. For Q6_K: what the
+ * 16 sub-blocks of one block start from; it has no use for `d`. A load then
  * broadcasts each for nothing, where a scalar product would have to be moved into a vector
  * register, and their addresses need no pointer for each token. */
 enum { SUMS_AT_ONCE = 16 };
@@ -391,8 +404,9 @@ VT_INLINE __m512i byte_of_lanes(__m512i v, int k)
 
 /* What the sub-blocks of a 256-block add up to, for 16 rows and a token: exact, rounded to float
  * once, at the end. For Q4_K floats do it: a product of dot and scale is at most 32 * 15 * 127 *
- * 63, four of them stay below 2^24, where floats are exact, and adding two halves rounds once. That
- * is an instruction less than with integers, and 16 times too much is no matter. */
+ * 63, four of them stay below 2^24, where floats are exact, and adding two halves rounds once. On
+ * Intel that is less work than vpmulld, which takes a unit twice, and 16 times too much is no
+ * matter. */
 VT_INLINE __m512i scale_45_k(vt_format format, const uint8_t *s, int j)
 {
     const __m512i scale = byte_of_lanes(six_bits(s + 64, j / 4, false), j % 4);
@@ -485,13 +499,15 @@ VT_INLINE __m512i signed_byte_of_lanes(__m512i v, int k)
     return _mm512_srai_epi32(_mm512_slli_epi32(v, (unsigned)(24 - 8 * k)), 24);
 }
 
+enum { SUB_BLOCKS = 256 / 16 };
+
 VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *tile,
                         const vt_activations *a, uint32_t i_first, float *y, size_t y_stride)
 {
     const size_t n_blocks = a->n_cols / 256;
     const uint8_t *scales = tile + n_blocks * VT_Q6_K_QUANTS;
     const float *d = a->d + (size_t)i_first * n_blocks;
-    const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * SUMS_AT_ONCE;
+    const int16_t *sums = a->sum16 + (size_t)i_first * n_blocks * SUB_BLOCKS;
     rows x = rows_from(a->q + (size_t)i_first * a->n_cols, a->n_cols, T);
     __m512 acc[WIDEST];
     block_facts of[WIDEST];
@@ -504,8 +520,7 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
         __m512i isum[WIDEST];
         for (int t = 0; t < T; t++) {
             isum[t] = _mm512_setzero_si512();
-            take_sums(format, sums + ((size_t)t * n_blocks + b) * SUMS_AT_ONCE, SUMS_AT_ONCE,
-                      &of[t]);
+            take_sums(format, sums + ((size_t)t * n_blocks + b) * SUB_BLOCKS, SUB_BLOCKS, &of[t]);
         }
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {

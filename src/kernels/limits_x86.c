@@ -1,7 +1,7 @@
 /* limits_x86.c -- loops of AVX2, AVX-VNNI and AVX-512. See limits_loops.h.
  *
  * More accumulators are in flight than latencies of four to five cycles on two units need: with
- * just as many (10) an Intel Xeon lost a sixth, because chains do not always wait for the same
+ * just as many (10) an Intel Xeon lost a fifth, because chains do not always wait for the same
  * unit. The 16-bit sums of the AVX2 loop take eight pairs of products before they are widened, as
  * its kernels can afford with 4-bit weights. */
 #if defined(__x86_64__)
@@ -76,15 +76,19 @@ AVX2 static uint32_t multiply_f32_avx2(uint64_t n_rounds)
 }
 
 /* The same instruction in its two encodings, as avxvnni.c and avxvnni_evex.c have it. */
-#define DEFINE_VNNI256(name, target, dpbusd)                                                \
-    target static uint32_t name(uint64_t n_rounds)                                          \
-    {                                                                                       \
-        __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0};      \
-        FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */                    \
-        for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS sums[c] = dpbusd(sums[c], a, b); \
-        __m256i sum = sums[0];                                                              \
-        for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);              \
-        return fold(sum);                                                                   \
+#define DEFINE_VNNI256(name, target, dpbusd)                                           \
+    target static uint32_t name(uint64_t n_rounds)                                     \
+    {                                                                                  \
+        __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(-5), sums[CHAINS] = {0}; \
+        FOR_CHAINS VT_LIMIT_UNKNOWN(sums[c]); /* or they were all one */               \
+        for (uint64_t i = 0; i < n_rounds; i++) FOR_CHAINS                             \
+            {                                                                          \
+                sums[c] = dpbusd(sums[c], a, b);                                       \
+                VT_LIMIT_UNKNOWN(sums[c]);                                             \
+            }                                                                          \
+        __m256i sum = sums[0];                                                         \
+        for (int c = 1; c < CHAINS; c++) sum = _mm256_add_epi32(sum, sums[c]);         \
+        return fold(sum);                                                              \
     }
 DEFINE_VNNI256(multiply_int8_vnni256, VNNI256, _mm256_dpbusd_avx_epi32)
 DEFINE_VNNI256(multiply_int8_vnni256_evex, AVX512, _mm256_dpbusd_epi32)

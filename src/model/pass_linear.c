@@ -8,7 +8,8 @@
 
 enum {
     MAX_OUTS = 4,
-    L2_BUDGET = 512 << 10,
+    L2_BUDGET = 768 << 10, /* of 1 or 2 MiB; tiles pass through the rest */
+    TOKENS_AT_ONCE = 16,   /* most that a kernel takes */
     MAX_TOKEN_BLOCK = 512,
     ROWS_PER_TASK = 8, /* when quantising */
     EPILOGUE_TOKENS = 32,
@@ -16,8 +17,8 @@ enum {
 
 uint32_t vt__pass_token_block(uint32_t n_cols)
 {
-    uint32_t n = L2_BUDGET / (n_cols + n_cols / 4) / 8 * 8;
-    return n < 8 ? 8 : n > MAX_TOKEN_BLOCK ? MAX_TOKEN_BLOCK : n;
+    uint32_t n = L2_BUDGET / (n_cols + n_cols / 4) / TOKENS_AT_ONCE * TOKENS_AT_ONCE;
+    return n < TOKENS_AT_ONCE ? TOKENS_AT_ONCE : n > MAX_TOKEN_BLOCK ? MAX_TOKEN_BLOCK : n;
 }
 
 /* ---- activations ---- */
