@@ -266,7 +266,7 @@ static void take_decimal(vt_atoms *s, vt_atom *out)
     while (at + 1 < t.len && (t.ptr[at] == ',' || t.ptr[at] == '.')) {
         size_t m = n_digits(t, at + 1);
         bool again = m == 3 && at + 4 < t.len && t.ptr[at + 4] == t.ptr[at];
-        bool is_group = m == 3 && n <= 3 && whole[0] != '0' &&
+        bool is_group = m == 3 && n_whole > 0 && n <= 3 && whole[0] != '0' &&
                         (t.ptr[at] == ',' || t.ptr[at] == separator || again) && fraction.len == 0;
         if (m == 0) break;
         if (!is_group) {

@@ -70,7 +70,7 @@ bool vt_pieces_next(vt_pieces *c, vt_piece_of *out)
     for (; c->rest.len > 0 && is_blank(first_line(c->rest)); c->line++)
         c->rest = without_first_line(c->rest);
     if (c->rest.len == 0) return false;
-    const char *start = c->rest.ptr, *end = start;
+    const char *start = c->rest.ptr, *end;
     int64_t first = c->line;
     do {
         vt_slice line = first_line(c->rest);

@@ -1,6 +1,10 @@
 /* error.c -- see error.h. */
 #include "base/error.h"
 
+#undef vt_fail /* see there: defined here */
+#undef vt_fail_errno
+#undef vt_fail_wrap
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -49,6 +49,13 @@ vt_status vt_fail_errno(vt_err *err, vt_status code, const char *fmt, ...) VT_PR
 /* Put "what: " before the message that a callee left, when a wider context helps the reader. */
 vt_status vt_fail_wrap(vt_err *err, vt_status code, const char *fmt, ...) VT_PRINTF(3, 4);
 
+/* clang's analyzer looks at one file at a time, and would follow failures that return VT_OK. */
+#ifdef __clang_analyzer__
+#define vt_fail(err, code, ...)       (vt_fail(err, code, __VA_ARGS__), (code))
+#define vt_fail_errno(err, code, ...) (vt_fail_errno(err, code, __VA_ARGS__), (code))
+#define vt_fail_wrap(err, code, ...)  (vt_fail_wrap(err, code, __VA_ARGS__), (code))
+#endif
+
 const char *vt_status_text(vt_status status);
 int vt_status_http(vt_status status);
 

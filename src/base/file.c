@@ -109,9 +109,9 @@ vt_status vt_file_make_dirs(const char *path, vt_err *err)
         if (*p != '/' && *p != '\0') continue;
         char saved = *p;
         *p = '\0';
-        if (mkdir(copy, 0700) != 0 &&
-            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode))) {
-            if (errno == EEXIST) errno = ENOTDIR;
+        const int why = mkdir(copy, 0700) == 0 ? 0 : errno;
+        if (why != 0 && (why != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode))) {
+            errno = why == EEXIST ? ENOTDIR : why;
             st = vt_fail_errno(err, VT_EIO, "cannot create directory %.200s", copy);
             break;
         }

@@ -15,12 +15,14 @@
 
 enum { TEMP_TRIES = 64 };
 
+#define TEMP_FORMAT ".%s.%ld.%u" /* the name, the process, a number */
+
 static atomic_uint temp_seq; /* keeps two threads of one process apart */
 
 /* Give r->temp the next name for a temp file of r->name. */
 static vt_status next_temp(vt_replacement *r, vt_err *err)
 {
-    int n = snprintf(r->temp, sizeof r->temp, ".%s.%ld.%u", r->name, (long)getpid(),
+    int n = snprintf(r->temp, sizeof r->temp, TEMP_FORMAT, r->name, (long)getpid(),
                      atomic_fetch_add(&temp_seq, 1));
     if (n >= 0 && (size_t)n < sizeof r->temp) return VT_OK;
     r->temp[0] = '\0';
@@ -84,9 +86,9 @@ static vt_status set_name(vt_replacement *r, const char *name, vt_err *err)
     if (name[0] == '\0' || strchr(name, '/') != NULL)
         return vt_fail(err, VT_EINPUT, "not a plain file name: %.64s", name);
     /* Its temp files have longer names: said now, not when all is written. */
-    enum { TEMP_EXTRA = sizeof ".." + 2 * sizeof "4294967295" };
-    if (strlen(name) + TEMP_EXTRA > NAME_MAX)
-        return vt_fail(err, VT_ELIMIT, "file name too long: %.64s", name);
+    const int n = snprintf(NULL, 0, TEMP_FORMAT, name, (long)getpid(),
+                           atomic_load(&temp_seq) + 10 * TEMP_TRIES);
+    if (n < 0 || n > NAME_MAX) return vt_fail(err, VT_EINPUT, "file name too long: %.64s", name);
     snprintf(r->name, sizeof r->name, "%s", name);
     return VT_OK;
 }

@@ -130,6 +130,7 @@ void vt_utf8_make_printable(char *text)
         bool is_valid;
         size_t n = vt_utf8_decode(rest, &code, &is_valid);
         if (!is_valid || vt_utf8_is_control(code)) memset(text, '?', n);
+        else if (code == '\n' || code == '\t') *text = ' ';
         text += n;
         rest = vt_slice_skip(rest, n);
     }

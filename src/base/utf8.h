@@ -27,8 +27,9 @@ bool vt_utf8_replace_invalid(vt_slice s, vt_buffer *out);
  * that turn the direction of text around (UAX #9). */
 bool vt_utf8_is_control(uint32_t code);
 
-/* In place, for texts from outside that people will read: every byte of a control character and of
- * an invalid part becomes '?'. A character that is cut off at the end is left out. */
+/* In place, for texts from outside that people will read on one line: every byte of a control
+ * character and of an invalid part becomes '?', a newline or tab a blank. A character that is cut
+ * off at the end is left out. */
 void vt_utf8_make_printable(char *text);
 
 /* How many bytes at the end of s belong to a character that is not complete yet but may become

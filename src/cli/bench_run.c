@@ -202,7 +202,7 @@ static vt_status run_test(bench_state *s, vt_bench_test *t, vt_err *err)
         st = run_once(s, t, &seconds, err);
         if (i >= 0 && st == VT_OK)
             t->rates.values[t->rates.n++] = (double)t->length * t->n_sequences / seconds;
-        vt_progress_report(s->progress, t->name, (uint64_t)(i + 2), (uint64_t)(n_runs + 1));
+        vt_progress_report(s->progress, t->name, (uint64_t)i + 2, (uint64_t)n_runs + 1);
     }
     vt_bench_sort(&t->rates);
     if (st == VT_OK) b->n_tests++; /* a test that was broken off is none */
@@ -226,8 +226,8 @@ static uint32_t context_for(const vt_bench_plan *plan, uint32_t depth)
     return depth + (longest > 0 ? longest : 1);
 }
 
-/* Does the longest test fit into the model's context, and its cache into memory? Asked before
- * anything is measured: what is too deep comes last. */
+/* Does the longest test fit into the model's context? Asked before anything is measured: what is
+ * too deep comes last. */
 static vt_status check_depths(const bench_state *s, vt_err *err)
 {
     const vt_bench_plan *plan = &s->b->plan;
@@ -311,7 +311,7 @@ static vt_status measure_load(bench_state *s, int n_threads, vt_err *err)
     for (int i = -1; i < n_runs && st == VT_OK; i++) {
         st = open_engine(s, n_threads, i < 0 ? NULL : load, err);
         close_engine(s);
-        vt_progress_report(s->progress, "load", (uint64_t)(i + 2), (uint64_t)(n_runs + 1));
+        vt_progress_report(s->progress, "load", (uint64_t)i + 2, (uint64_t)n_runs + 1);
     }
     vt_bench_sort(&load->open);
     vt_bench_sort(&load->session);

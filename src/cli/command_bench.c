@@ -81,9 +81,9 @@ static vt_status open_picture(const vt_args *args, picture_file *p, vt_err *err)
 {
     *p = (picture_file){.path = vt_args_text(args, "svg"), .fd = -1};
     if (p->path == NULL) return VT_OK;
-    p->fd = open(p->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    p->is_new = p->fd >= 0;
-    if (!p->is_new) p->fd = open(p->path, O_WRONLY | O_CLOEXEC);
+    struct stat info;
+    p->is_new = lstat(p->path, &info) != 0;
+    p->fd = open(p->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     return p->fd >= 0 ? VT_OK : vt_fail_errno(err, VT_EIO, "cannot write %.200s", p->path);
 }
 
@@ -109,6 +109,13 @@ static vt_status close_picture(picture_file *p, vt_status st, vt_err *err)
     return st;
 }
 
+/* Was anything measured that was asked for? */
+static bool has_figures(const vt_bench *b)
+{
+    return b->n_tests > 0 || (b->plan.wants_load && b->load.total.n > 0) ||
+           b->limits[0].n_threads > 0;
+}
+
 static int measure(const vt_args *args, vt_bench *b)
 {
     vt_cli_progress bar;
@@ -121,7 +128,7 @@ static int measure(const vt_args *args, vt_bench *b)
     vt_cli_progress_end(&bar);
     int code = VT_EXIT_OK;
     /* What was measured before Ctrl-C, or before a test that failed, is shown. */
-    if (st == VT_OK || b->n_tests > 0) {
+    if (st == VT_OK || has_figures(b)) {
         if (vt_args_flag(args, "json")) code = vt_bench_print_json(b);
         else vt_bench_print(b);
     }

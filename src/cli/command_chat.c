@@ -290,6 +290,7 @@ static int loop(chat *c)
 {
     int code = VT_EXIT_OK;
     vt_cli_interrupt_off(); /* the bar of loading had set it on */
+    if (vt_cli_interrupted()) return VT_EXIT_INTERRUPTED;
     if (c->input.is_interactive)
         printf("%s; /help shows the commands, Ctrl-D leaves\n",
                c->model.entry.name ? c->model.entry.name : c->model.entry.path);

@@ -57,6 +57,8 @@ static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES
     if (stat(p->path, &info) != 0) return VT_OK;
     if (S_ISDIR(info.st_mode))
         return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
+    if (!S_ISREG(info.st_mode))
+        return vt_fail(err, VT_EINPUT, "%.200s is no regular file; -o names one", p->path);
     vt_status st = check_own_files(p, &info, err);
     if (st != VT_OK) return st;
     if (vt_args_flag(p->args, "force")) return VT_OK;
@@ -144,7 +146,7 @@ static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SH
     vt_status st = vt_pool_new(n_threads, &pool, err);
     if (st == VT_OK) st = vt_packed_open(p->path, &packed, err);
     /* What should be a packed file and does not look like one is damaged. */
-    if (p->own_path != NULL && (st == VT_EINPUT || st == VT_EUNSUPPORTED)) st = VT_ECORRUPT;
+    if (p->own_path != NULL && st == VT_EINPUT) st = VT_ECORRUPT;
     if (st == VT_OK) {
         st = vt_packed_verify(packed, pool, &bar.progress, err);
         if (st == VT_EIO) st = VT_ECORRUPT; /* a sector that can't be read */
@@ -188,7 +190,8 @@ static int remove_packed(packing *p)
     vt_err err = {0};
     char size[VT_CLI_SIZE_TEXT];
     const bool was_there = p->entry.packed != NULL || p->entry.packed_problem != NULL;
-    uint64_t n_bytes = p->entry.packed_bytes;
+    struct stat info;
+    uint64_t n_bytes = stat(p->path, &info) == 0 ? (uint64_t)info.st_size : 0;
     if (was_there && vt_store_set_packed(p->store, &p->entry, false, &err) != VT_OK)
         return vt_cli_fail(&err, NULL);
     if (vt_args_flag(p->args, "json"))
@@ -206,8 +209,6 @@ static int choose_path(packing *p)
 {
     const char *output = vt_args_text(p->args, "output");
     bool verifies = vt_args_flag(p->args, "verify");
-    if (verifies + vt_args_flag(p->args, "remove") + vt_args_flag(p->args, "force") > 1)
-        return vt_cli_usage(p->args, "--force, --verify and --remove: one of them");
     if (p->entry.name == NULL && vt_args_flag(p->args, "remove"))
         return vt_cli_usage(p->args, "--remove is for models of the store; delete the file");
     if (output != NULL && (verifies || vt_args_flag(p->args, "remove")))
@@ -233,6 +234,9 @@ static int run_pack(const vt_args *args)
     packing p = {.args = args};
     int n_threads = 0;
     if (!vt_args_threads(args, &n_threads)) return VT_EXIT_USAGE;
+    if (vt_args_flag(args, "verify") + vt_args_flag(args, "remove") + vt_args_flag(args, "force") >
+        1)
+        return vt_cli_usage(args, "--force, --verify and --remove: one of them");
     int code = vt_cli_open_store(&p.store);
     if (code == VT_EXIT_OK)
         code = vt_cli_resolve_model(p.store, vt_args_operand(args, 0), &p.entry);

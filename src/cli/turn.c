@@ -94,7 +94,8 @@ int vt_cli_check_format(const vt_args *args)
 {
     const char *name = vt_args_text(args, "format");
     vt_err err = {0};
-    if (name == NULL || vt_chat_format_check_name(vt_slice_cstr(name), &err) == VT_OK)
+    if (name == NULL || name[0] == '\0' ||
+        vt_chat_format_check_name(vt_slice_cstr(name), &err) == VT_OK)
         return VT_EXIT_OK;
     return vt_cli_usage(args, "--format: %s", err.msg);
 }
@@ -109,6 +110,7 @@ typedef struct {
     vt_generate_constraint constraint;
     vt_stop_filter filter;
     const vt_tokenizer *tokenizer;
+    vt_cli_progress bar; /* of the prompt; gone when the answer begins */
     bool is_stopped;
     vt_status status; /* of the event callback, which cannot return it */
     vt_err err;
@@ -150,6 +152,7 @@ static vt_status on_token(void *ctx, const vt_generated *token, bool *is_done, v
 {
     running *r = ctx;
     vt_status st = VT_OK;
+    vt_cli_progress_end(&r->bar);
     if (token->id >= 0 && r->turn->logprobs != NULL) add_logprobs(r, token);
     if (r->parser == NULL) {
         if (token->text.len > 0) r->turn->on_text(r->turn->ctx, token->text);
@@ -242,7 +245,6 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
     const vt_cli_turn *t = r->turn;
     const vt_cli_sampling *s = t->sampling;
     vt_sampler *sampler = NULL;
-    vt_cli_progress bar;
     int32_t eos = vt_tokenizer_eos(r->tokenizer);
     bool is_raw = t->format == NULL;
     size_t n_vocab = vt_model_get_info(vt_engine_model(t->model->engine))->n_vocab;
@@ -250,7 +252,7 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
         .sampling = s->sampling, .seed = s->seed, .bias = s->bias, .n_bias = s->n_bias};
     vt_status st = vt_sampler_new(&so, n_vocab, &sampler, err);
     if (st != VT_OK) return st;
-    vt_cli_progress_begin(&bar);
+    vt_cli_progress_begin(&r->bar);
     vt_generate_options o = {
         .engine = t->model->engine,
         .session = t->model->session,
@@ -267,11 +269,11 @@ static vt_status generate(running *r, const vt_tokens *tokens, vt_generate_resul
         .n_logprobs = t->n_logprobs,
         .on_token = on_token,
         .ctx = r,
-        .progress = &bar.progress,
+        .progress = &r->bar.progress,
         .speculate = s->speculate,
     };
     st = vt_generate(&o, result, err);
-    vt_cli_progress_end(&bar);
+    vt_cli_progress_end(&r->bar);
     vt_sampler_free(sampler);
     return st;
 }

@@ -122,7 +122,7 @@ static vt_status create_schema(vt_index *ix, vt_err *err)
 static int set_up(vt_index *ix)
 {
     int rc;
-    double deadline = vt_clock_seconds() + BUSY_MS / 1e3;
+    double deadline = vt_clock_seconds() + 1e-3 * (double)BUSY_MS;
     do {
         rc = exec(ix, "PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL;"
                       "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"

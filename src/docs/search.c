@@ -221,7 +221,7 @@ static bool build_match(const query *q, vt_buffer *out)
         if (t->df <= 0) continue;
         /* A word of most passages finds nothing that the rare ones don't, at the price of reading
          * its whole list; it still counts in the score. */
-        if (has_rare && q->n_passages > COMMON_MIN && t->df > 0.4 * q->n_passages) continue;
+        if (has_rare && q->n_passages > (double)COMMON_MIN && t->df > 0.4 * q->n_passages) continue;
         vt_buffer_append(out, is_first ? VT_S("\"") : VT_S(" OR \""));
         for (int k = 0; k < t->n_parts; k++) {
             if (k > 0) vt_buffer_byte(out, ' ');

@@ -66,6 +66,7 @@ typedef struct {
     uint32_t parent;   /* index of the block before it; UINT32_MAX: it is not there */
     bool is_leaf;      /* nothing follows it */
     bool is_lost;      /* a block before it is missing: nothing can use it */
+    bool is_stuck;     /* it could not be removed */
 } vt_prefix_file;
 
 typedef struct {

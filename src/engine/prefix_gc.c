@@ -229,15 +229,18 @@ uint64_t vt_prefix_files_budget(const vt_prefix_files *f, uint64_t wanted, uint6
 }
 
 /* Is it gone now? What another process has just removed is, and counts for that one. */
-static bool remove_file(vt_prefix_files *f, const vt_prefix_file *file, vt_prefix_gc_result *r)
+static bool remove_file(vt_prefix_files *f, vt_prefix_file *file, vt_prefix_gc_result *r)
 {
+    if (file->is_stuck) return false;
     if (unlinkat(f->dirfd, file->name, 0) == 0) {
         r->n_removed++;
+        r->n_damaged += file->problem[0] != '\0';
         r->bytes_removed += file->n_bytes;
         return true;
     }
     if (errno == ENOENT) return true;
     if (r->n_failed++ == 0) (void)vt_fail_errno(&r->why, VT_EIO, "%s", file->name);
+    file->is_stuck = true;
     return false;
 }
 
@@ -337,9 +340,7 @@ static vt_status remove_useless(vt_prefix_files *f, vt_prefix_listing *l, const 
         /* parents stand before their children */
         if (file->parent != NO_PARENT && is_gone(&l->files[file->parent])) file->is_lost = true;
         if (!is_damaged && !file->is_lost) continue;
-        if (!remove_file(f, file, r)) continue;
-        r->n_damaged += is_damaged;
-        file->name[0] = '\0';
+        if (remove_file(f, file, r)) file->name[0] = '\0';
     }
     return st;
 }
@@ -366,7 +367,7 @@ static vt_status keep_to_budget(vt_prefix_files *f, const vt_prefix_listing *l, 
     }
     qsort_r(order, l->n, sizeof *order, least_recent, l->files);
     for (size_t i = 0; i < l->n; i++) {
-        const vt_prefix_file *file = &l->files[order[i]];
+        vt_prefix_file *file = &l->files[order[i]];
         if (is_gone(file)) continue;
         if (left > max_bytes && remove_file(f, file, r)) left -= file->n_bytes;
         else r->n_left++;

@@ -274,7 +274,7 @@ static void attend_few(attend_job *job)
     job->n_parts = count_parts(job);
     const uint32_t n = p->n_tokens * h->n_heads_kv * job->n_parts;
     /* Heads of a group share what they load: they part only for want of tasks. */
-    job->n_chunks = n >= n_threads ? 1 : (n_threads + n - 1) / n;
+    job->n_chunks = n >= n_threads || n == 0 ? 1 : (n_threads + n - 1) / n;
     if (job->n_chunks > group) job->n_chunks = group;
     vt_pool_run(p->pool, part_task, job, (int)(n * job->n_chunks));
     if (job->n_parts == 1) return;

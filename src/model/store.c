@@ -474,8 +474,10 @@ static vt_status stamp_of(const vt_gguf *g, uint8_t out[VT_SHA256_BYTES], vt_err
     if (hash == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
     vt_status st = VT_OK;
     for (uint32_t i = 0; i < vt_gguf_n_files(g) && st == VT_OK; i++) {
-        if (fstat(vt_gguf_fd(g, i), &info) != 0)
+        if (fstat(vt_gguf_fd(g, i), &info) != 0) {
             st = vt_fail_errno(err, VT_EIO, "cannot look at %.200s", vt_gguf_path(g, i));
+            break;
+        }
         const int64_t facts[] = {(int64_t)info.st_dev, (int64_t)info.st_ino, info.st_size,
                                  mtime_ns(&info),      info.st_ctim.tv_sec,  info.st_ctim.tv_nsec};
         vt_sha256_update(hash, vt_slice_of((const char *)facts, sizeof facts));
@@ -515,6 +517,18 @@ vt_status vt__store_hash_gguf(const char *path, char digest[VT_SHA256_HEX + 1],
     return st;
 }
 
+/* Are the files those that the digest was computed from, untouched since? */
+static vt_status check_stamp(const vt_store_entry *e, vt_err *err)
+{
+    uint8_t stamp[VT_SHA256_BYTES];
+    vt_gguf *g = NULL;
+    vt_status st = vt_gguf_open(e->path, &g, NULL);
+    if (st == VT_OK) st = stamp_of(g, stamp, NULL);
+    vt_gguf_close(g);
+    if (st == VT_OK && memcmp(stamp, e->stamp, sizeof stamp) == 0) return VT_OK;
+    return vt_fail(err, VT_EVERIFY, "%.200s was changed while it was read", e->path);
+}
+
 /* The bytes are as they were pulled: remember the files' new times. */
 static vt_status refresh_manifest(const vt_store *store, const vt_store_entry *e, vt_err *err)
 {
@@ -528,6 +542,7 @@ static vt_status refresh_manifest(const vt_store *store, const vt_store_entry *e
         if (json_array_set_new(files, i, file) != 0)
             st = vt_fail(err, VT_EIO, "cannot describe %.200s", e->path);
     }
+    if (st == VT_OK) st = check_stamp(e, err); /* they are the files whose bytes were read */
     if (st == VT_OK) st = save_manifest(store, e->name, manifest, err);
     json_decref(manifest);
     return st;
@@ -540,11 +555,14 @@ vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progr
     if (entry->digest[0] != '\0' && !entry->is_stale) return VT_OK;
     vt_status st = vt__store_hash_gguf(entry->path, digest, entry->stamp, progress, err);
     if (st != VT_OK) return st;
+    entry->is_stamped = true;
     if (entry->name != NULL && entry->is_stale) {
         if (memcmp(digest, entry->digest, VT_SHA256_HEX) != 0)
             return vt_fail(err, VT_EVERIFY,
                            "model %s was changed since it was pulled: its SHA-256 is %s, not %s",
                            entry->name, digest, entry->digest);
+        st = check_stamp(entry, err);
+        if (st != VT_OK) return st;
         /* When this cannot be written, the next call computes again: slower, not wrong. */
         if (refresh_manifest(store, entry, NULL) == VT_OK) entry->is_stale = false;
     }
@@ -554,24 +572,13 @@ vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progr
 
 vt_status vt_store_recheck(vt_store *store, const vt_store_entry *entry, vt_err *err)
 {
-    uint8_t stamp[VT_SHA256_BYTES];
     vt_store_entry now = {0};
-    vt_gguf *g = NULL;
-    bool is_same = false;
-    vt_status st = VT_OK;
-    if (entry->name != NULL) {
-        st = read_entry(store, vt_slice_cstr(entry->name), &now, err);
-        is_same = st == VT_OK && !now.is_stale &&
-                  memcmp(now.digest, entry->digest, VT_SHA256_HEX) == 0 &&
-                  strcmp(now.path, entry->path) == 0;
-        vt_store_entry_deinit(&now);
-    } else {
-        st = vt_gguf_open(entry->path, &g, err);
-        if (st == VT_OK) st = stamp_of(g, stamp, err);
-        is_same = st == VT_OK && memcmp(stamp, entry->stamp, sizeof stamp) == 0;
-        vt_gguf_close(g);
-    }
-    if (st != VT_OK || is_same) return st;
+    if (entry->is_stamped || entry->name == NULL) return check_stamp(entry, err);
+    const bool is_same = read_entry(store, vt_slice_cstr(entry->name), &now, NULL) == VT_OK &&
+                         !now.is_stale && memcmp(now.digest, entry->digest, VT_SHA256_HEX) == 0 &&
+                         strcmp(now.path, entry->path) == 0;
+    vt_store_entry_deinit(&now);
+    if (is_same) return VT_OK;
     return vt_fail(err, VT_EVERIFY, "%.200s was changed while it was read", entry->path);
 }
 

@@ -46,7 +46,8 @@ typedef struct {
     char *added;
     uint64_t n_bytes; /* of all files */
     char digest[VT_SHA256_HEX + 1];
-    uint8_t stamp[VT_SHA256_BYTES]; /* of a plain path: which files the digest was computed from */
+    uint8_t stamp[VT_SHA256_BYTES]; /* which files the digest was computed from, and of when */
+    bool is_stamped;                /* by vt_store_digest, when it was not the manifest's */
     bool is_stale;         /* a file was touched since: the digest has to be computed again */
     char *packed;          /* path of the packed form of this very model; NULL: none to use */
     uint64_t packed_bytes; /* its length */

@@ -222,7 +222,7 @@ static void test_verify_finds_a_flipped_bit_in_the_weights(void **state)
 static void test_verify_and_remove_print_json_and_codes_for_every_end(void **state)
 {
     fixture *f = *state;
-    static const long damage[] = {0, 8, 20, 300, (2 << 20) + 1000};
+    static const long damage[] = {0, 20, 300, (2 << 20) + 1000};
     for (size_t i = 0; i < VT_COUNT(damage); i++) {
         must_pack(f);
         flip(f->packed, damage[i]);

@@ -194,8 +194,8 @@ static void test_a_win_does_not_pay_for_a_long_row_of_losses(void **state)
     for (size_t m = 0; m < VT_COUNT(machines); m++) {
         const double copied = gain_of(&machines[m], prompt, N_PROMPT, answer, N_PROMPT);
         const double all = gain_of(&machines[m], prompt, N_PROMPT, answer, VT_COUNT(answer));
-        const double rest = VT_COUNT(answer) / all - N_PROMPT / copied;
-        assert_true(rest < 1.02 * N_ANSWER + 4);
+        const double rest = (double)VT_COUNT(answer) / all - (double)N_PROMPT / copied;
+        assert_true(rest < 1.02 * (double)N_ANSWER + 4);
     }
 }
 

@@ -183,7 +183,7 @@ static void test_frequencies_are_the_probabilities(void **state)
     for (uint64_t i = 0; i < N; i++) count[choose(s, logits, i)]++;
     double chi2 = 0;
     for (int i = 0; i < 4; i++) {
-        double want = N * p[i] / total;
+        double want = (double)N * p[i] / total;
         chi2 += ((double)count[i] - want) * ((double)count[i] - want) / want;
     }
     assert_true(chi2 < 16.27); /* three degrees of freedom, 0.1 % */
