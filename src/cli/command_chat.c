@@ -198,7 +198,7 @@ static int do_clear(chat *c, vt_slice rest)
     return VT_EXIT_OK;
 }
 
-static int do_system(chat *c, vt_slice rest)
+static int do_system_message(chat *c, vt_slice rest)
 {
     if (rest.len == 0) {
         printf("%.*s\n", VT_ARG(vt_buffer_slice(&c->system)));
@@ -252,8 +252,9 @@ static const struct {
     const char *name;
     int (*run)(chat *c, vt_slice rest);
 } slash_commands[] = {
-    {"help", do_help},   {"clear", do_clear}, {"system", do_system}, {"save", do_save},
-    {"stats", do_stats}, {"retry", do_retry}, {"exit", do_exit},     {"quit", do_exit},
+    {"help", do_help}, {"clear", do_clear}, {"system", do_system_message},
+    {"save", do_save}, {"stats", do_stats}, {"retry", do_retry},
+    {"exit", do_exit}, {"quit", do_exit},
 };
 
 static int run_slash(chat *c, vt_slice text)
