@@ -113,11 +113,6 @@ static double own_seconds(void)
 
 /* ---- one test ---- */
 
-static double kv_value_bytes(vt_kv_type type)
-{
-    return (double)vt_kv_head_tile_bytes(type, 32) / (VT_KEY_TILE * 32);
-}
-
 /* The passes of one run, as the engine makes them. */
 static void count_work(const bench_state *s, vt_bench_test *t)
 {
@@ -129,7 +124,7 @@ static void count_work(const bench_state *s, vt_bench_test *t)
                              .first_position = t->depth + done,
                              .n_tokens = n,
                              .n_logits = t->n_sequences,
-                             .kv_value_bytes = kv_value_bytes(s->b->plan.kv_type)};
+                             .kv_type = s->b->plan.kv_type};
         vt_work_add(vt_engine_model(s->engine), &pass, &t->work);
         done += n;
     }

@@ -3,30 +3,33 @@
  *
  * Rows go through a key tile in blocks that share every load of keys and values; a block holds as
  * many accumulators as there are registers. With few rows (decoding) half-precision tiles are
- * widened on the way into the product; with many they are widened once, into scratch. */
+ * widened on the way into the product; with many they are widened once, into scratch. Q8_0 is
+ * attend_q8_body.h. */
 
 #include "kernels/tables.h"
 
 /* Rows of a block, and vectors of 16 of a key or value row taken at once: ATTEND_ROWS *
  * ATTEND_PARTS accumulators of lanes16. The instruction set's file may have said. */
 #ifndef ATTEND_ROWS
-#define ATTEND_ROWS  6
-#define ATTEND_PARTS 1
+#define ATTEND_ROWS    6
+#define ATTEND_Q8_ROWS 6
+#define ATTEND_PARTS   1
 #endif
-_Static_assert(ATTEND_ROWS >= 6 && ATTEND_ROWS <= 8, "see FOR_ROWS");
+_Static_assert(ATTEND_Q8_ROWS >= 4 && ATTEND_Q8_ROWS <= ATTEND_ROWS && ATTEND_ROWS <= 8,
+               "see FOR_ROWS");
 
-/* body(n) with n, 1 to ATTEND_ROWS, known at compile time */
-#define ROWS_AT_MOST(n) ((n) < ATTEND_ROWS ? (n) : ATTEND_ROWS)
-#define FOR_ROWS(n, body)                 \
-    switch (n) {                          \
-    case 1: body(1); break;               \
-    case 2: body(2); break;               \
-    case 3: body(3); break;               \
-    case 4: body(4); break;               \
-    case 5: body(5); break;               \
-    case 6: body(6); break;               \
-    case 7: body(ROWS_AT_MOST(7)); break; \
-    default: body(ROWS_AT_MOST(8));       \
+/* body(n) with n, 1 to `most`, known at compile time */
+#define ROWS_AT_MOST(n, most) ((n) < (most) ? (n) : (most))
+#define FOR_ROWS(n, most, body)                 \
+    switch (n) {                                \
+    case 1: body(1); break;                     \
+    case 2: body(2); break;                     \
+    case 3: body(3); break;                     \
+    case 4: body(4); break;                     \
+    case 5: body(ROWS_AT_MOST(5, most)); break; \
+    case 6: body(ROWS_AT_MOST(6, most)); break; \
+    case 7: body(ROWS_AT_MOST(7, most)); break; \
+    default: body(ROWS_AT_MOST(8, most));       \
     }
 
 typedef struct {
@@ -35,40 +38,42 @@ typedef struct {
 
 enum { N_DISTANCES = VT_COUNT(vt_prefetch_distances) };
 
-/* How a product finds a tile's numbers; always known at compile time. Floats are in the cache,
- * halves and bytes mostly come from memory. */
-typedef enum { FLOATS, HALVES, BYTES } tile_kind;
+/* How a float product finds a tile's numbers; always known at compile time. Floats are in the
+ * cache, halves mostly come from memory. */
+typedef enum { FLOATS, HALVES } tile_kind;
 
-/* One tile of one head as the products read it. */
+/* One tile of one head: vt_kv_head tells how its numbers lie. */
 typedef struct {
-    const void *k; /* [head_dim][32] */
-    const void *v; /* [32][head_dim] */
+    const void *k;
+    const void *v;
     uint32_t head_dim;
-    const float *k_scales;     /* of bytes: [head_dim / 32][32] */
-    const float *v_scales;     /* [32][head_dim / 32] */
     size_t ahead[N_DISTANCES]; /* bytes from what is read to what memory is asked for */
 } key_tile;
 
 /* Numbers i .. i + 15. */
 VT_INLINE lanes16 load_numbers(const void *numbers, size_t i, tile_kind kind)
 {
-    return kind == HALVES  ? lanes_load_f16((const uint16_t *)numbers + i)
-           : kind == BYTES ? lanes_load_i8((const int8_t *)numbers + i)
-                           : lanes_load((const float *)numbers + i);
+    return kind == HALVES ? lanes_load_f16((const uint16_t *)numbers + i)
+                          : lanes_load((const float *)numbers + i);
 }
 
-/* Number i and those after it are read now: ask memory for what comes later. A line has room for
- * several steps of 16 * ATTEND_PARTS numbers, i_step counts them: each asks at some of the
- * distances. */
-VT_INLINE void ask_ahead(const key_tile *tile, const void *numbers, size_t i, size_t i_step,
-                         tile_kind kind)
+/* n_bytes at `at` are read now, as step i_step of several that a line has room for: ask memory for
+ * what comes later, each step at some of the distances. */
+VT_INLINE void ask_ahead(const key_tile *tile, const void *at, size_t n_bytes, size_t i_step)
 {
-    if (kind == FLOATS) return;
-    const size_t size = kind == HALVES ? 2 : 1, n_steps = 64 / (16 * ATTEND_PARTS * size),
-                 n = N_DISTANCES / n_steps, first = i_step % n_steps * n;
+    const size_t n_steps = 64 / n_bytes, n = N_DISTANCES / n_steps, first = i_step % n_steps * n;
 #pragma GCC unroll 4
     for (size_t d = first; d < first + n; d++)
-        __builtin_prefetch((const uint8_t *)numbers + i * size + tile->ahead[d], 0, 2);
+        __builtin_prefetch((const uint8_t *)at + tile->ahead[d], 0, 2);
+}
+
+/* Halves from number `at` on, likewise. */
+VT_INLINE void ask_for_halves(const key_tile *tile, tile_kind kind, const void *numbers, size_t at,
+                              size_t i_step)
+{
+    if (kind == HALVES)
+        ask_ahead(tile, (const uint16_t *)numbers + at, 16 * ATTEND_PARTS * sizeof(uint16_t),
+                  i_step);
 }
 
 /* Scores of `rows` query vectors against the keys: one fma chain over the head dimension. */
@@ -81,15 +86,10 @@ VT_INLINE void score_rows(const key_tile *tile, tile_kind kind, int rows, const 
             for (int e = 0; e < ATTEND_PARTS; e++) sum[r][e] = lanes_set(0.0f);
         for (uint32_t d = 0; d < tile->head_dim; d++) {
             const size_t at = (size_t)d * VT_KEY_TILE + 16 * part;
-            ask_ahead(tile, tile->k, at, at / (16 * ATTEND_PARTS), kind);
+            ask_for_halves(tile, kind, tile->k, at, at / (16 * ATTEND_PARTS));
             lanes16 key[ATTEND_PARTS];
-            for (uint32_t e = 0; e < ATTEND_PARTS; e++) {
+            for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 key[e] = load_numbers(tile->k, at + 16 * e, kind);
-                if (kind == BYTES)
-                    key[e] = lanes_mul(
-                        lanes_load(tile->k_scales + d / 32 * VT_KEY_TILE + 16 * (part + e)),
-                        key[e]);
-            }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 const lanes16 x = lanes_set(q[r][d]);
@@ -115,14 +115,10 @@ VT_INLINE void gather_rows(const key_tile *tile, tile_kind kind, int rows,
                 sum[r][e] = lanes_load(out[r] + d + step * e);
         for (uint32_t i = range[0]; i < range[1]; i++) {
             const size_t at = (size_t)i * tile->head_dim + d;
-            ask_ahead(tile, tile->v, at, d / (16 * ATTEND_PARTS), kind);
+            ask_for_halves(tile, kind, tile->v, at, d / (16 * ATTEND_PARTS));
             lanes16 value[ATTEND_PARTS];
-            for (uint32_t e = 0; e < ATTEND_PARTS; e++) {
+            for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 value[e] = load_numbers(tile->v, at + step * e, kind);
-                if (kind == BYTES)
-                    value[e] = lanes_mul(
-                        lanes_set(tile->v_scales[i * (tile->head_dim / 32) + d / 32]), value[e]);
-            }
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 const lanes16 w = lanes_set(scores[r].p[i]);
@@ -142,21 +138,26 @@ static void scale_vector(float *x, uint32_t n, float factor)
         lanes_store(x + i, lanes_mul(lanes_load(x + i), lanes_set(factor)));
 }
 
+/* Numbers of a tile's 32 keys, those outside the range replaced. */
+static inline void fill_outside(lanes16 *low, lanes16 *high, const uint32_t range[2], float filling)
+{
+    if (range[0] == 0 && range[1] == VT_KEY_TILE) return;
+    float s[VT_KEY_TILE];
+    lanes_store(s, *low);
+    lanes_store(s + 16, *high);
+    for (uint32_t i = 0; i < range[0]; i++) s[i] = filling;
+    for (uint32_t i = range[1]; i < VT_KEY_TILE; i++) s[i] = filling;
+    *low = lanes_load(s);
+    *high = lanes_load(s + 16);
+}
+
 /* One row, one tile: scores become probabilities relative to the running maximum. */
 static void soften(float *scores, const uint32_t range[2], float scale, vt_attend_state *state,
                    float *out, uint32_t head_dim)
 {
     lanes16 low = lanes_mul(lanes_load(scores), lanes_set(scale)),
             high = lanes_mul(lanes_load(scores + 16), lanes_set(scale));
-    if (range[0] > 0 || range[1] < VT_KEY_TILE) {
-        float s[VT_KEY_TILE];
-        lanes_store(s, low);
-        lanes_store(s + 16, high);
-        for (uint32_t i = 0; i < range[0]; i++) s[i] = -INFINITY;
-        for (uint32_t i = range[1]; i < VT_KEY_TILE; i++) s[i] = -INFINITY;
-        low = lanes_load(s);
-        high = lanes_load(s + 16);
-    }
+    fill_outside(&low, &high, range, -INFINITY);
     float max = lanes_largest(lanes_max(low, high));
     if (max > state->max) {
         float factor = exp_one(state->max - max);
@@ -184,109 +185,95 @@ static bool tile_range(const vt_attend_job *job, uint32_t r, uint32_t i_tile, ui
     return true;
 }
 
+/* Rows that go through a tile together: first .. first + n - 1, with the keys that each sees. */
+typedef struct {
+    uint32_t first, n;
+    uint32_t range[ATTEND_ROWS][2];
+} row_block;
+
+/* The next block of up to `most` rows that see anything of the tile; false: there is none. A block
+ * begins where the one before it ended, the first at {0}. */
+static bool next_rows(const vt_attend_job *job, uint32_t i_tile, uint32_t most, row_block *block)
+{
+    /* Blocks of one size: eight rows are 4 + 4 rather than 6 + 2. */
+    const uint32_t n_blocks = (job->n_rows + most - 1) / most,
+                   at_most = (job->n_rows + n_blocks - 1) / n_blocks;
+    block->first += block->n;
+    block->n = 0;
+    for (uint32_t r = block->first; r < job->n_rows && block->n < at_most; r++) {
+        if (tile_range(job, r, i_tile, block->range[block->n])) block->n++;
+        else if (block->n > 0) break;
+        else block->first = r + 1;
+    }
+    return block->n > 0;
+}
+
+/* How many rows from row r of the block on see the same keys. */
+static uint32_t rows_alike(const row_block *block, uint32_t r)
+{
+    uint32_t n = 1;
+    while (r + n < block->n &&
+           memcmp(block->range[r + n], block->range[r], sizeof *block->range) == 0)
+        n++;
+    return n;
+}
+
 VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_tile *tile,
                            tile_kind kind, float *const *out)
 {
-    /* Blocks of one size: eight rows are 4 + 4 rather than 6 + 2. */
-    const uint32_t n_blocks = (job->n_rows + ATTEND_ROWS - 1) / ATTEND_ROWS,
-                   at_most = (job->n_rows + n_blocks - 1) / n_blocks;
     tile_scores scores[ATTEND_ROWS];
-    uint32_t range[ATTEND_ROWS][2];
-    for (uint32_t r0 = 0; r0 < job->n_rows;) {
-        uint32_t rows = 0;
-        while (rows < at_most && r0 + rows < job->n_rows &&
-               tile_range(job, r0 + rows, i_tile, range[rows]))
-            rows++;
-        if (rows == 0) {
-            r0++;
-            continue;
-        }
+    row_block block = {0};
+    while (next_rows(job, i_tile, ATTEND_ROWS, &block)) {
+        const uint32_t r0 = block.first;
 #define SCORE(n) score_rows(tile, kind, n, job->q + r0, scores)
-        FOR_ROWS(rows, SCORE);
+        FOR_ROWS(block.n, ATTEND_ROWS, SCORE);
 #undef SCORE
-        for (uint32_t r = 0; r < rows; r++)
-            soften(scores[r].p, range[r], job->scale, &job->state[r0 + r], out[r0 + r],
+        for (uint32_t r = 0; r < block.n; r++)
+            soften(scores[r].p, block.range[r], job->scale, &job->state[r0 + r], out[r0 + r],
                    tile->head_dim);
-        for (uint32_t r = 0, n = 0; r < rows; r += n) {
-            for (n = 1; r + n < rows && memcmp(range[r + n], range[r], sizeof range[r]) == 0;) n++;
-#define GATHER(n) gather_rows(tile, kind, n, scores + r, range[r], out + r0 + r)
-            FOR_ROWS(n, GATHER);
+        for (uint32_t r = 0, n = 0; r < block.n; r += n) {
+            n = rows_alike(&block, r);
+#define GATHER(n) gather_rows(tile, kind, n, scores + r, block.range[r], out + r0 + r)
+            FOR_ROWS(n, ATTEND_ROWS, GATHER);
 #undef GATHER
         }
-        r0 += rows;
     }
 }
-
-/* ---- tiles as floats ---- */
 
 static void widen_f16(const void *half, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i += 16) lanes_store(out + i, load_numbers(half, i, HALVES));
 }
 
-/* A tile of Q8_0 with its scales as floats; scales: room for both, 2 * head_dim floats. */
-static void widen_scales(key_tile *tile, float *scales)
-{
-    const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
-    widen_f16((const uint8_t *)tile->k + n, tile->head_dim, scales);
-    widen_f16((const uint8_t *)tile->v + n, tile->head_dim, scales + tile->head_dim);
-    tile->k_scales = scales;
-    tile->v_scales = scales + tile->head_dim;
-}
-
-static void widen_q8_keys(const key_tile *tile, float *out)
-{
-    for (uint32_t d = 0; d < tile->head_dim; d++)
-        for (uint32_t part = 0; part < VT_KEY_TILE; part += 16) {
-            const size_t at = (size_t)d * VT_KEY_TILE + part;
-            lanes_store(out + at,
-                        lanes_mul(lanes_load(tile->k_scales + d / 32 * VT_KEY_TILE + part),
-                                  load_numbers(tile->k, at, BYTES)));
-        }
-}
-
-static void widen_q8_values(const key_tile *tile, float *out)
-{
-    for (size_t i = 0; i < (size_t)VT_KEY_TILE * tile->head_dim; i += 16)
-        lanes_store(out + i,
-                    lanes_mul(lanes_set(tile->v_scales[i / 32]), load_numbers(tile->v, i, BYTES)));
-}
+#include "kernels/attend_q8_body.h"
 
 /* ---- groups of tiles ---- */
 
-/* Up to this many rows take halves and bytes as they are; more share the widened tile. */
+/* Up to this many rows take halves as they are; more share the widened tile. */
 enum { FEW_ROWS = 8 };
 
-static void attend_stored(const vt_attend_job *job, uint32_t i_tile, key_tile *tile,
+static void attend_halves(const vt_attend_job *job, uint32_t i_tile, key_tile *tile,
                           float *const *out)
 {
-    const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
-    const vt_kv_type type = job->kv.type;
-    const bool is_few = job->n_rows <= FEW_ROWS;
-    float scales[2 * VT_MAX_HEAD_DIM];
-    if (type == VT_KV_Q8_0) widen_scales(tile, scales);
-    if (type != VT_KV_F32 && !is_few) {
-        float *k = job->scratch, *v = job->scratch + n;
-        if (type == VT_KV_F16) {
-            widen_f16(tile->k, n, k);
-            widen_f16(tile->v, n, v);
-        } else {
-            widen_q8_keys(tile, k);
-            widen_q8_values(tile, v);
-        }
-        tile->k = k;
-        tile->v = v;
+    if (job->n_rows <= FEW_ROWS) {
+        attend_tile(job, i_tile, tile, HALVES, out);
+        return;
     }
-    if (type == VT_KV_F16 && is_few) attend_tile(job, i_tile, tile, HALVES, out);
-    else if (type == VT_KV_Q8_0 && is_few) attend_tile(job, i_tile, tile, BYTES, out);
-    else attend_tile(job, i_tile, tile, FLOATS, out);
+    const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
+    widen_f16(tile->k, n, job->scratch);
+    widen_f16(tile->v, n, job->scratch + n);
+    tile->k = job->scratch;
+    tile->v = job->scratch + n;
+    attend_tile(job, i_tile, tile, FLOATS, out);
 }
 
 /* Tiles [begin, end), all of one group. */
-static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end, float *const *out)
+static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end)
 {
     const vt_kv_head *kv = &job->kv;
     const size_t n_bytes = vt_kv_head_tile_bytes(kv->type, kv->head_dim);
+    q8_queries queries;
+    if (kv->type == VT_KV_Q8_0) quantize_queries(job, &queries);
     for (uint32_t i = begin; i < end; i++) {
         const size_t at = (size_t)(i % kv->n_slots) * n_bytes;
         key_tile tile = {.k = (const uint8_t *)kv->k + at,
@@ -295,7 +282,9 @@ static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end,
         for (int d = 0; d < N_DISTANCES; d++)
             if ((size_t)(end - i - 1) * n_bytes >= vt_prefetch_distances[d])
                 tile.ahead[d] = vt_prefetch_distances[d];
-        attend_stored(job, i, &tile, out);
+        if (kv->type == VT_KV_Q8_0) attend_q8_tile(job, &queries, i, &tile);
+        else if (kv->type == VT_KV_F16) attend_halves(job, i, &tile, job->out);
+        else attend_tile(job, i, &tile, FLOATS, job->out);
     }
 }
 
@@ -313,7 +302,7 @@ static void attend_part(const vt_attend_job *job, uint32_t i_group)
     if (lowest / VT_KEY_TILE > begin) begin = lowest / VT_KEY_TILE;
     if ((highest + VT_KEY_TILE - 1) / VT_KEY_TILE < end)
         end = (highest + VT_KEY_TILE - 1) / VT_KEY_TILE;
-    attend_tiles(job, begin, end, job->out);
+    attend_tiles(job, begin, end);
 }
 
 /* Fold a group's part into the row's running total. */

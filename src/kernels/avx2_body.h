@@ -119,11 +119,56 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return sum_8(_mm256_add_epi32(lo, hi));
 }
 
-VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+/* As in lanes_plain.h. */
+typedef struct {
+    __m256i lo, hi;
+} pairs16, ints16;
+
+VT_INLINE ints16 ints_zero(void)
 {
-    return (lanes16){
-        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)q))),
-        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(q + 8))))};
+    return (ints16){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+VT_INLINE pairs16 pairs_load_i8(const int8_t *q)
+{
+    return (pairs16){_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)q)),
+                     _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(q + 16)))};
+}
+VT_INLINE pairs16 pairs_set(const int16_t pair[2])
+{
+    int32_t both;
+    memcpy(&both, pair, sizeof both);
+    return (pairs16){_mm256_set1_epi32(both), _mm256_set1_epi32(both)};
+}
+/* Written out: of the intrinsics in a loop gcc 12 makes a copy of every sum. */
+VT_INLINE __m256i dot_pairs(__m256i sum, __m256i a, __m256i b)
+{
+#if HAS_VNNI
+    __asm__(DPWSSD " %[b], %[a], %[sum]" : [sum] "+v"(sum) : [a] "v"(a), [b] "v"(b));
+#else
+    __m256i products;
+    __asm__("vpmaddwd %[b], %[a], %[products]\n\tvpaddd %[products], %[sum], %[sum]"
+            : [sum] "+v"(sum), [products] "=&v"(products)
+            : [a] "v"(a), [b] "v"(b));
+#endif
+    return sum;
+}
+VT_INLINE ints16 ints_dot(ints16 sum, pairs16 a, pairs16 b)
+{
+    return (ints16){dot_pairs(sum.lo, a.lo, b.lo), dot_pairs(sum.hi, a.hi, b.hi)};
+}
+VT_INLINE lanes16 lanes_from_ints(ints16 a)
+{
+    return (lanes16){_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
+}
+VT_INLINE __m256i round_to_pairs(__m256 a, __m256 b)
+{
+    return _mm256_blend_epi16(_mm256_cvtps_epi32(a), _mm256_slli_epi32(_mm256_cvtps_epi32(b), 16),
+                              0xAA);
+}
+VT_INLINE void lanes_store_pairs(int16_t q[32], lanes16 a, lanes16 b)
+{
+    _mm256_storeu_si256((__m256i *)q, round_to_pairs(a.lo, b.lo));
+    _mm256_storeu_si256((__m256i *)(q + 16), round_to_pairs(a.hi, b.hi));
 }
 
 /* The tree of rule 7: ((0+8)+(4+12)) ... */

@@ -120,13 +120,43 @@ VT_INLINE float lanes_largest(lanes16 v)
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
 
-VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+/* As in lanes_plain.h. */
+typedef __m512i pairs16, ints16;
+
+VT_INLINE ints16 ints_zero(void)
 {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)q)));
+    return _mm512_setzero_si512();
+}
+VT_INLINE pairs16 pairs_load_i8(const int8_t *q)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)q));
+}
+VT_INLINE pairs16 pairs_set(const int16_t pair[2])
+{
+    int32_t both;
+    memcpy(&both, pair, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+/* Written out: of _mm512_dpwssd_epi32 in a loop gcc 12 makes three instructions, two of them
+ * copies. */
+VT_INLINE ints16 ints_dot(ints16 sum, pairs16 a, pairs16 b)
+{
+    __asm__("vpdpwssd %[b], %[a], %[sum]" : [sum] "+v"(sum) : [a] "v"(a), [b] "v"(b));
+    return sum;
+}
+VT_INLINE lanes16 lanes_from_ints(ints16 a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+VT_INLINE void lanes_store_pairs(int16_t q[32], lanes16 a, lanes16 b)
+{
+    const __m512i high = _mm512_slli_epi32(_mm512_cvtps_epi32(b), 16);
+    _mm512_storeu_si512(q, _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(a), high));
 }
 
-#define ATTEND_ROWS  8
-#define ATTEND_PARTS 2
+#define ATTEND_ROWS    8
+#define ATTEND_Q8_ROWS 8
+#define ATTEND_PARTS   2
 
 #include "kernels/lanes_body.h"
 

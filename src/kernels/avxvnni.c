@@ -4,6 +4,7 @@
 
 #define HAS_VNNI          1
 #define DPBUSD(sum, w, x) _mm256_dpbusd_avx_epi32(sum, w, x)
+#define DPWSSD            "%{vex%} vpdpwssd"
 #include "kernels/avx2_body.h"
 
 const vt_kernels *vt_kernels_avxvnni(void)

@@ -14,7 +14,7 @@
 #include "kernels/kv_type.h"
 #include "kernels/matrix.h"
 
-#define VT_NUMERICS_VERSION 2
+#define VT_NUMERICS_VERSION 3
 
 /* Activations ready for a matrix product: n_tokens rows of n_cols values. Floating formats read x;
  * 32-block formats read q, d (one per 32 values) and sum32; 256-block formats read q, d (one per
@@ -40,9 +40,16 @@ typedef void vt_tile_fn(const uint8_t *tile, const vt_activations *a, uint32_t i
  *   k  [n_slots][head_dim][32]   lane = key
  *   v  [n_slots][32][head_dim]   lane = output dimension
  *
- * F16 and F32 are just these numbers. Q8_0 has bytes instead, and behind the bytes of each tile its
- * scales, halves, each of 32 numbers along the head dimension: k [head_dim / 32][32], v
- * [32][head_dim / 32]; a number is scale * byte, one float product. */
+ * F16 and F32 are just these numbers. Q8_0 has bytes in blocks of 32 dimensions, and behind the
+ * bytes of each tile their scales, halves:
+ *
+ *   k  [head_dim / 32][16][32][2]  lane = key, the pair are dimensions 16 apart; scales
+ *                                  [head_dim / 32][32], lane = key
+ *   v  [head_dim / 32][16][32][2]  lane = output dimension, the pair are keys 16 apart; scales
+ *                                  [head_dim / 32][32], lane = key
+ *
+ * so that an instruction that adds up the products of pairs of 16 bits finds both numbers of a lane
+ * side by side, keys and values alike (vt_kv_q8_at). */
 typedef struct {
     const void *k;
     const void *v;

@@ -27,4 +27,12 @@ static inline size_t vt_kv_head_tile_bytes(vt_kv_type type, uint32_t head_dim)
     return type == VT_KV_F32 ? n * 4 : type == VT_KV_F16 ? n * 2 : n + n / 32 * 2;
 }
 
+/* Q8_0: where number i (0 .. 31) of a lane is in a block [16][32][2]. A block of keys has a key in
+ * each lane and i counts dimensions, one of values has a dimension in each lane and i counts keys.
+ */
+static inline size_t vt_kv_q8_at(uint32_t i, uint32_t lane)
+{
+    return ((size_t)(i % 16) * 32 + lane) * 2 + i / 16;
+}
+
 #endif

@@ -78,11 +78,67 @@ static inline lanes16 lanes_abs(lanes16 a)
     return r;
 }
 
-static inline lanes16 lanes_load_i8(const int8_t *q)
+/* Sixteen pairs of int16, and sixteen int32 that gather the products of pairs. */
+typedef struct {
+    int16_t v[16][2];
+} pairs16;
+
+typedef struct {
+    int32_t v[16];
+} ints16;
+
+static inline ints16 ints_zero(void)
+{
+    return (ints16){{0}};
+}
+
+static inline pairs16 pairs_load_i8(const int8_t *q) /* 32 bytes */
+{
+    pairs16 r;
+    FOR_LANES
+    {
+        r.v[i][0] = q[2 * i];
+        r.v[i][1] = q[2 * i + 1];
+    }
+    return r;
+}
+
+static inline pairs16 pairs_set(const int16_t pair[2])
+{
+    pairs16 r;
+    FOR_LANES memcpy(r.v[i], pair, sizeof r.v[i]);
+    return r;
+}
+
+/* sum + a[0] * b[0] + a[1] * b[1], exact as long as it fits */
+static inline ints16 ints_dot(ints16 sum, pairs16 a, pairs16 b)
+{
+    FOR_LANES sum.v[i] += a.v[i][0] * b.v[i][0] + a.v[i][1] * b.v[i][1];
+    return sum;
+}
+
+static inline lanes16 lanes_from_ints(ints16 a)
 {
     lanes16 r;
-    FOR_LANES r.v[i] = (float)q[i];
+    FOR_LANES r.v[i] = (float)a.v[i];
     return r;
+}
+
+/* Half to even; what is out of range (there is no such thing in a sound tile) is clamped. */
+static inline int16_t round_to_i16(float x)
+{
+    const float r = rintf(x);
+    return (int16_t)(r < 32767.0f ? r > -32767.0f ? r : -32767.0f : 32767.0f);
+}
+
+/* Pair i of q is (a[i], b[i]), rounded half to even; both within +-32767. */
+static inline void lanes_store_pairs(int16_t q[32], lanes16 a, lanes16 b)
+{
+    FOR_LANES
+    {
+        q[2 * i] = round_to_i16(a.v[i]);
+        q[2 * i + 1] = round_to_i16(b.v[i]);
+    }
 }
 
 /* The tree of rule 7: ((0+8)+(4+12)) ... */

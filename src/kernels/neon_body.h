@@ -121,15 +121,67 @@ VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
     return vaddvq_s32(sum); /* integers: any order */
 }
 
-VT_INLINE lanes16 lanes_load_i8(const int8_t *q)
+/* As in lanes_plain.h; both numbers of the pairs of four lanes side by side. */
+typedef struct {
+    int16x4_t v[4][2];
+} pairs16;
+
+typedef struct {
+    int32x4_t v[4];
+} ints16;
+
+VT_INLINE ints16 ints_zero(void)
+{
+    ints16 r;
+    FOR_QUARTERS r.v[i] = vdupq_n_s32(0);
+    return r;
+}
+VT_INLINE pairs16 pairs_load_i8(const int8_t *q)
+{
+    pairs16 r;
+    const int8x16x2_t bytes = vld2q_s8(q);
+    for (int k = 0; k < 2; k++) {
+        const int16x8_t low = vmovl_s8(vget_low_s8(bytes.val[k])),
+                        high = vmovl_s8(vget_high_s8(bytes.val[k]));
+        r.v[0][k] = vget_low_s16(low);
+        r.v[1][k] = vget_high_s16(low);
+        r.v[2][k] = vget_low_s16(high);
+        r.v[3][k] = vget_high_s16(high);
+    }
+    return r;
+}
+VT_INLINE pairs16 pairs_set(const int16_t pair[2])
+{
+    pairs16 r;
+    FOR_QUARTERS
+    {
+        r.v[i][0] = vdup_n_s16(pair[0]);
+        r.v[i][1] = vdup_n_s16(pair[1]);
+    }
+    return r;
+}
+VT_INLINE ints16 ints_dot(ints16 sum, pairs16 a, pairs16 b)
+{
+    FOR_QUARTERS
+    {
+        sum.v[i] = vmlal_s16(sum.v[i], a.v[i][0], b.v[i][0]);
+        sum.v[i] = vmlal_s16(sum.v[i], a.v[i][1], b.v[i][1]);
+    }
+    return sum;
+}
+VT_INLINE lanes16 lanes_from_ints(ints16 a)
 {
     lanes16 r;
-    const int16x8_t words[2] = {vmovl_s8(vld1_s8(q)), vmovl_s8(vld1_s8(q + 8))};
-    r.v[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[0])));
-    r.v[1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words[0])));
-    r.v[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[1])));
-    r.v[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(words[1])));
+    FOR_QUARTERS r.v[i] = vcvtq_f32_s32(a.v[i]);
     return r;
+}
+VT_INLINE void lanes_store_pairs(int16_t q[32], lanes16 a, lanes16 b)
+{
+    FOR_QUARTERS
+    {
+        const int32x4_t pairs = vsliq_n_s32(vcvtnq_s32_f32(a.v[i]), vcvtnq_s32_f32(b.v[i]), 16);
+        vst1q_s16(q + 8 * i, vreinterpretq_s16_s32(pairs));
+    }
 }
 
 /* The tree of rule 7: ((0+8)+(4+12)) ... */
@@ -150,6 +202,10 @@ VT_INLINE float lanes_largest(lanes16 a)
         for (int i = 0; i < step; i++) p[i] = p[i] > p[i + step] ? p[i] : p[i + step];
     return p[0];
 }
+
+#define ATTEND_ROWS    6
+#define ATTEND_Q8_ROWS 4 /* 16 registers of sums, 8 of bytes as 16 bits, 2 of a pair */
+#define ATTEND_PARTS   1
 
 #include "kernels/lanes_body.h"
 

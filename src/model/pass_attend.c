@@ -59,6 +59,7 @@ static bool store_float(const vt_kernels *kernels, const float *k, const float *
 static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, uint32_t head_dim,
                      uint8_t *k_tile, uint8_t *v_tile, uint32_t lane)
 {
+    enum { BLOCK = 32 * VT_KEY_TILE };
     const size_t n = (size_t)VT_KEY_TILE * head_dim;
     const uint32_t blocks = head_dim / 32;
     int8_t q[VT_MAX_HEAD_DIM];
@@ -73,11 +74,16 @@ static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, 
     if (!kernels->quantize(rotated, head_dim, 32, q, d, NULL, sums) ||
         !kernels->to_f16(d, blocks, narrow))
         return false;
-    for (uint32_t i = 0; i < head_dim; i++) k_tile[(size_t)i * VT_KEY_TILE + lane] = (uint8_t)q[i];
-    for (uint32_t i = 0; i < blocks; i++) k_scales[(size_t)i * VT_KEY_TILE + lane] = narrow[i];
-    return kernels->quantize(v, head_dim, 32, (int8_t *)v_tile + (size_t)lane * head_dim, d, NULL,
-                             sums) &&
-           kernels->to_f16(d, blocks, v_scales + (size_t)lane * blocks);
+    for (uint32_t i = 0; i < head_dim; i++)
+        k_tile[i / 32 * BLOCK + vt_kv_q8_at(i % 32, lane)] = (uint8_t)q[i];
+    for (uint32_t b = 0; b < blocks; b++) k_scales[b * VT_KEY_TILE + lane] = narrow[b];
+    if (!kernels->quantize(v, head_dim, 32, q, d, NULL, sums) ||
+        !kernels->to_f16(d, blocks, narrow))
+        return false;
+    for (uint32_t i = 0; i < head_dim; i++)
+        v_tile[i / 32 * BLOCK + vt_kv_q8_at(lane, i % 32)] = (uint8_t)q[i];
+    for (uint32_t b = 0; b < blocks; b++) v_scales[b * VT_KEY_TILE + lane] = narrow[b];
+    return true;
 }
 
 static store_fn *const store_as[] = {

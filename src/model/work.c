@@ -37,9 +37,11 @@ static void add_attention(const vt_hyper *h, const vt_layer *l, const vt_work_pa
     /* A pass reads a position once, however many of its tokens look at it. */
     double n_read = (double)pass->first_position + n, reach = (double)l->window + n - 1;
     if (l->window > 0 && n_read > reach) n_read = reach;
-    work->f32_ops += 4.0 * h->n_heads * h->head_dim * seen * pass->n_sequences;
-    work->kv_bytes +=
-        2.0 * h->n_heads_kv * h->head_dim * n_read * pass->kv_value_bytes * pass->n_sequences;
+    const double ops = 4.0 * h->n_heads * h->head_dim * seen * pass->n_sequences;
+    if (pass->kv_type == VT_KV_Q8_0) work->int8_ops += 2 * ops;
+    else work->f32_ops += ops;
+    work->kv_bytes += 2.0 * h->n_heads_kv * n_read / VT_KEY_TILE *
+                      (double)vt_kv_head_tile_bytes(pass->kv_type, h->head_dim) * pass->n_sequences;
 }
 
 void vt_work_add(const vt_model *m, const vt_work_pass *pass, vt_work *work)

@@ -10,6 +10,7 @@
 #ifndef VT_MODEL_WORK_H
 #define VT_MODEL_WORK_H
 
+#include "kernels/kv_type.h"
 #include "model/model.h"
 
 typedef struct {
@@ -17,14 +18,14 @@ typedef struct {
     uint32_t first_position; /* of each */
     uint32_t n_tokens;       /* of each */
     uint32_t n_logits;       /* rows of logits that are wanted, of all together */
-    double kv_value_bytes;   /* of one value in the KV cache: 2 for f16, 4 for f32 */
+    vt_kv_type kv_type;
 } vt_work_pass;
 
 typedef struct {
     double weight_bytes;
     double kv_bytes;
-    double int8_ops; /* of quantised matrices */
-    double f32_ops;  /* of floating matrices, and of attention */
+    double int8_ops; /* of quantised matrices; attention over Q8_0: its 16 bits count twice */
+    double f32_ops;  /* of floating matrices, and of other attention */
 } vt_work;
 
 /* Add one pass to *work. */

@@ -43,7 +43,7 @@ static void test_a_decoded_token_meets_every_weight_once(void **state)
     vt_engine *e = open_model("llama", VT_FORMAT_Q8_0);
     const vt_hyper *h = &vt_engine_model(e)->hyper;
     vt_work w = work_of(
-        e, (vt_work_pass){.n_sequences = 1, .n_tokens = 1, .n_logits = 1, .kv_value_bytes = 2});
+        e, (vt_work_pass){.n_sequences = 1, .n_tokens = 1, .n_logits = 1, .kv_type = VT_KV_F16});
     double weights =
         h->n_layers * (dense(h) + 3.0 * h->n_embd * h->n_ff) + (double)h->n_vocab * h->n_embd;
     assert_true(w.int8_ops == 2 * weights);
@@ -60,7 +60,7 @@ static void test_a_prompt_reads_weights_once_and_multiplies_them_by_every_token(
 {
     (void)state;
     vt_engine *e = open_model("llama", VT_FORMAT_Q8_0);
-    const vt_work_pass one = {.n_sequences = 1, .n_tokens = 1, .kv_value_bytes = 2};
+    const vt_work_pass one = {.n_sequences = 1, .n_tokens = 1, .kv_type = VT_KV_F16};
     vt_work_pass many = one;
     many.n_tokens = 8;
     vt_work a = work_of(e, one), b = work_of(e, many);
@@ -77,13 +77,28 @@ static void test_a_prompt_reads_weights_once_and_multiplies_them_by_every_token(
     vt_engine_close(e);
 }
 
+static void test_products_of_16_bits_count_twice(void **state)
+{
+    (void)state;
+    vt_engine *e = open_model("llama", VT_FORMAT_Q8_0);
+    vt_work_pass pass = {
+        .n_sequences = 1, .first_position = 999, .n_tokens = 1, .kv_type = VT_KV_F16};
+    const vt_work half = work_of(e, pass);
+    pass.kv_type = VT_KV_Q8_0;
+    const vt_work q8 = work_of(e, pass);
+    assert_true(half.f32_ops > 0 && q8.f32_ops == 0);
+    assert_true(q8.int8_ops == half.int8_ops + 2 * half.f32_ops);
+    assert_true(q8.kv_bytes == half.kv_bytes * 34 / 64);
+    vt_engine_close(e);
+}
+
 static void test_only_the_chosen_experts_are_read(void **state)
 {
     (void)state;
     vt_engine *e = open_model("gpt-oss", VT_FORMAT_Q8_0);
     const vt_hyper *h = &vt_engine_model(e)->hyper;
     assert_true(h->n_experts_used < h->n_experts);
-    vt_work_pass pass = {.n_sequences = 1, .n_tokens = 1, .kv_value_bytes = 2};
+    vt_work_pass pass = {.n_sequences = 1, .n_tokens = 1, .kv_type = VT_KV_F16};
     vt_work one = work_of(e, pass);
     double expert = 3.0 * h->n_embd * h->n_ff;
     assert_true(one.int8_ops == 2 * h->n_layers * (dense(h) + h->n_experts_used * expert));
@@ -101,7 +116,7 @@ static void test_a_sliding_window_bounds_what_is_looked_at(void **state)
     vt_engine *e = open_model("gpt-oss", VT_FORMAT_Q8_0);
     const vt_model *m = vt_engine_model(e);
     vt_work_pass pass = {
-        .n_sequences = 1, .first_position = 9999, .n_tokens = 1, .kv_value_bytes = 4};
+        .n_sequences = 1, .first_position = 9999, .n_tokens = 1, .kv_type = VT_KV_F32};
     double seen = 0;
     uint32_t n_windows = 0;
     for (uint32_t i = 0; i < m->hyper.n_layers; i++) {
@@ -119,7 +134,7 @@ static void test_floating_weights_are_no_products_of_bytes(void **state)
     (void)state;
     vt_engine *e = open_model("qwen2", VT_FORMAT_F16);
     vt_work w = work_of(
-        e, (vt_work_pass){.n_sequences = 1, .n_tokens = 1, .n_logits = 1, .kv_value_bytes = 2});
+        e, (vt_work_pass){.n_sequences = 1, .n_tokens = 1, .n_logits = 1, .kv_type = VT_KV_F16});
     assert_true(w.int8_ops == 0);
     assert_true(w.f32_ops >= w.weight_bytes * 0.75);
     vt_engine_close(e);
@@ -130,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_decoded_token_meets_every_weight_once),
         cmocka_unit_test(test_a_prompt_reads_weights_once_and_multiplies_them_by_every_token),
+        cmocka_unit_test(test_products_of_16_bits_count_twice),
         cmocka_unit_test(test_only_the_chosen_experts_are_read),
         cmocka_unit_test(test_a_sliding_window_bounds_what_is_looked_at),
         cmocka_unit_test(test_floating_weights_are_no_products_of_bytes),
