@@ -244,18 +244,24 @@ VT_INLINE __m256i broadcast_4_bytes(const void *p)
     return _mm256_set1_epi32(bytes);
 }
 
-/* Of a block that comes from memory: what lies some distances further on, see avx512.c. */
-VT_INLINE void prefetch_ahead(const uint8_t *quants, size_t quant_bytes, const uint8_t *scales,
-                              size_t scale_bytes)
+/* Half a line of the tile, with requests for the lines some distances further on, see avx512.c. A
+ * line is read in n_turns turns, this is one of them: each makes some of the requests. */
+VT_INLINE __m256i take_group(const uint8_t *bytes, int i, int h, size_t turn, size_t n_turns)
 {
-    for (size_t d = 0; d < VT_COUNT(vt_prefetch_distances); d++) {
-        const size_t ahead = vt_prefetch_distances[d];
-#pragma GCC unroll 8
-        for (size_t i = 0; i < quant_bytes; i += 64)
-            _mm_prefetch((const char *)(quants + ahead + i), _MM_HINT_T1);
-        for (size_t i = 0; i < scale_bytes; i += 64)
-            _mm_prefetch((const char *)(scales + ahead / 8 + i), _MM_HINT_T1);
+    if (h == 0) {
+#pragma GCC unroll 4
+        for (size_t d = turn; d < VT_COUNT(vt_prefetch_distances); d += n_turns)
+            _mm_prefetch((const char *)(bytes + i * 64 + vt_prefetch_distances[d]), _MM_HINT_T1);
     }
+    return load_group(bytes, i, h);
+}
+
+/* The same for the scales of a block. */
+VT_INLINE void ask_for_scales(const uint8_t *scales, size_t n_bytes)
+{
+    for (size_t d = 0; d < VT_COUNT(vt_prefetch_distances); d++)
+        for (size_t i = 0; i < n_bytes; i += 64)
+            _mm_prefetch((const char *)(scales + vt_prefetch_distances[d] / 8 + i), _MM_HINT_T1);
 }
 
 /* What is added to a weight to make it unsigned. */
@@ -307,18 +313,18 @@ VT_INLINE __m256i bits_of(__m256i bytes, int left, int mask)
 VT_INLINE __m256i weight_32(vt_format format, const weights *from, int g, int h)
 {
     if (format == VT_FORMAT_Q8_0) {
-        __m256i w = load_group(from->q, g, h);
+        __m256i w = take_group(from->q, g, h, from->part == HIGH, 1 + (from->part != SIGNED));
         if (from->part == SIGNED) return w;
         w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
         return from->part == WHOLE ? w : bits_of(w, from->part == LOW ? 0 : -4, 15);
     }
-    __m256i w = bits_of(load_group(from->q, g % 4, h), g < 4 ? 0 : -4, 15);
+    __m256i w = bits_of(take_group(from->q, g % 4, h, g >= 4, 2), g < 4 ? 0 : -4, 15);
     if (format == VT_FORMAT_MXFP4) {
         const __m128i values = _mm_loadu_si128((const __m128i *)vt_mxfp4_plus_12);
         return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
     }
     if (format == VT_FORMAT_Q5_0)
-        w = _mm256_or_si256(w, bits_of(load_group(from->q, 4, h), 4 - g, 16));
+        w = _mm256_or_si256(w, bits_of(take_group(from->q, 4, h, (size_t)g, 8), 4 - g, 16));
     return w;
 }
 
@@ -328,12 +334,14 @@ VT_INLINE __m256i weight_256(vt_format format, const weights *from, int g, int h
     if (format == VT_FORMAT_Q6_K) {
         const uint8_t *low = from->q + half * 1024 + (i & 1) * 512,
                       *high = from->q + 2048 + half * 512;
-        return _mm256_or_si256(bits_of(load_group(low, g, h), i & 2 ? -4 : 0, 15),
-                               bits_of(load_group(high, g, h), 4 - 2 * i, 0x30));
+        return _mm256_or_si256(bits_of(take_group(low, g, h, (size_t)i / 2, 2), i & 2 ? -4 : 0, 15),
+                               bits_of(take_group(high, g, h, (size_t)i, 4), 4 - 2 * i, 0x30));
     }
-    __m256i w = bits_of(load_group(from->q + j / 2 * 512, g, h), j & 1 ? -4 : 0, 15);
-    if (format == VT_FORMAT_Q5_K)
-        w = _mm256_or_si256(w, bits_of(load_group(from->q + VT_Q4_K_QUANTS, g, h), 4 - j, 16));
+    __m256i w = bits_of(take_group(from->q + j / 2 * 512, g, h, j & 1, 2), j & 1 ? -4 : 0, 15);
+    if (format == VT_FORMAT_Q5_K) {
+        const uint8_t *high = from->q + VT_Q4_K_QUANTS;
+        w = _mm256_or_si256(w, bits_of(take_group(high, g, h, (size_t)j, 8), 4 - j, 16));
+    }
     return w;
 }
 
@@ -575,7 +583,7 @@ VT_INLINE void tile_32(vt_format format, const uint8_t *tile, uint32_t n_tokens,
     strips_32 from = {.q = tile, .scales = scales, .n = STRIPS};
     for (size_t b = 0; b < n_blocks; b += STRIPS, p.i_col += STRIPS * 32) {
         if (n_blocks - b < STRIPS) from.n = n_blocks - b;
-        prefetch_ahead(from.q, STRIPS * quants, s, STRIPS * scale_bytes);
+        ask_for_scales(s, STRIPS * scale_bytes);
         for (size_t i = 0; i < from.n; i++, s += scale_bytes)
             for (int h = 0; h < 2; h++) {
                 scales[i].d[h] = scale_32(format, s, h);
@@ -724,7 +732,7 @@ VT_INLINE void tile_256(vt_format format, const uint8_t *tile, uint32_t n_tokens
     for (size_t b = 0; b < n_blocks; b++, q += quants, s += scale_bytes, p.i_col += 256) {
         scales_256 scales;
         for (int h = 0; h < 2; h++) decode_scales(format, s, h, &scales);
-        prefetch_ahead(q, quants, s, scale_bytes);
+        ask_for_scales(s, scale_bytes);
         if (n_tokens <= FEW_TOKENS) {
             BY_TOKENS(p, n_tokens, dot_256(format, q, NULL, &scales, at))
         } else {
