@@ -219,7 +219,7 @@ static uint32_t rows_alike(const row_block *block, uint32_t r)
 }
 
 VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_tile *tile,
-                           tile_kind kind, float *const *out)
+                           tile_kind kind)
 {
     tile_scores scores[ATTEND_ROWS];
     row_block block = {0};
@@ -229,11 +229,11 @@ VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_
         FOR_ROWS(block.n, ATTEND_ROWS, SCORE);
 #undef SCORE
         for (uint32_t r = 0; r < block.n; r++)
-            soften(scores[r].p, block.range[r], job->scale, &job->state[r0 + r], out[r0 + r],
+            soften(scores[r].p, block.range[r], job->scale, &job->state[r0 + r], job->out[r0 + r],
                    tile->head_dim);
         for (uint32_t r = 0, n = 0; r < block.n; r += n) {
             n = rows_alike(&block, r);
-#define GATHER(n) gather_rows(tile, kind, n, scores + r, block.range[r], out + r0 + r)
+#define GATHER(n) gather_rows(tile, kind, n, scores + r, block.range[r], job->out + r0 + r)
             FOR_ROWS(n, ATTEND_ROWS, GATHER);
 #undef GATHER
         }
@@ -252,11 +252,10 @@ static void widen_f16(const void *half, size_t n, float *out)
 /* Up to this many rows take halves as they are; more share the widened tile. */
 enum { FEW_ROWS = 8 };
 
-static void attend_halves(const vt_attend_job *job, uint32_t i_tile, key_tile *tile,
-                          float *const *out)
+static void attend_halves(const vt_attend_job *job, uint32_t i_tile, key_tile *tile)
 {
     if (job->n_rows <= FEW_ROWS) {
-        attend_tile(job, i_tile, tile, HALVES, out);
+        attend_tile(job, i_tile, tile, HALVES);
         return;
     }
     const size_t n = (size_t)VT_KEY_TILE * tile->head_dim;
@@ -264,7 +263,7 @@ static void attend_halves(const vt_attend_job *job, uint32_t i_tile, key_tile *t
     widen_f16(tile->v, n, job->scratch + n);
     tile->k = job->scratch;
     tile->v = job->scratch + n;
-    attend_tile(job, i_tile, tile, FLOATS, out);
+    attend_tile(job, i_tile, tile, FLOATS);
 }
 
 /* Tiles [begin, end), all of one group. */
@@ -283,8 +282,8 @@ static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end)
             if ((size_t)(end - i - 1) * n_bytes >= vt_prefetch_distances[d])
                 tile.ahead[d] = vt_prefetch_distances[d];
         if (kv->type == VT_KV_Q8_0) attend_q8_tile(job, &queries, i, &tile);
-        else if (kv->type == VT_KV_F16) attend_halves(job, i, &tile, job->out);
-        else attend_tile(job, i, &tile, FLOATS, job->out);
+        else if (kv->type == VT_KV_F16) attend_halves(job, i, &tile);
+        else attend_tile(job, i, &tile, FLOATS);
     }
 }
 

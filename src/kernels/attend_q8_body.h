@@ -8,8 +8,6 @@
  * Scores and values are the same product, a block [16][32][2] of bytes with 16 pairs of each row:
  * see vt_kv_head. */
 
-enum { Q8_BLOCK = 32 * VT_KEY_TILE }; /* bytes: 32 dimensions of 32 keys */
-
 /* ---- queries ---- */
 
 typedef struct {
@@ -77,7 +75,7 @@ VT_INLINE void score_q8(const key_tile *tile, int rows, const int16_t *q, tile_s
     for (uint32_t b = 0; b < tile->head_dim / 32; b++)
         for (uint32_t part = 0; part < VT_KEY_TILE / 16; part += ATTEND_PARTS) {
             ints16 sum[ATTEND_Q8_ROWS][ATTEND_PARTS];
-            multiply_block(tile, (const uint8_t *)tile->k + (size_t)b * Q8_BLOCK, part, rows,
+            multiply_block(tile, (const uint8_t *)tile->k + (size_t)b * VT_KV_Q8_BLOCK, part, rows,
                            q + (size_t)b * 32, tile->head_dim, sum);
             for (uint32_t e = 0; e < ATTEND_PARTS; e++) {
                 const lanes16 scale = lanes_load_f16(q8_scales(tile, tile->k, b) + 16 * (part + e));
@@ -182,8 +180,8 @@ VT_INLINE void gather_q8(const key_tile *tile, int rows, const tile_scores *scor
                               lanes_mul(lanes_load(scores[r].p + 16), high));
         for (uint32_t part = 0; part < 2; part += ATTEND_PARTS) {
             ints16 sum[ATTEND_Q8_ROWS][ATTEND_PARTS];
-            multiply_block(tile, (const uint8_t *)tile->v + (size_t)b * Q8_BLOCK, part, rows, p[0],
-                           VT_KEY_TILE, sum);
+            multiply_block(tile, (const uint8_t *)tile->v + (size_t)b * VT_KV_Q8_BLOCK, part, rows,
+                           p[0], VT_KEY_TILE, sum);
             for (int r = 0; r < rows; r++) {
                 const lanes16 before = lanes_set(of_total[r]),
                               unit = lanes_set(scales->unit[b] * of_tile[r]);

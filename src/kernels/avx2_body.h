@@ -253,9 +253,11 @@ _Static_assert(VT_COUNT(near_distances) == VT_COUNT(vt_prefetch_distances), "see
 
 /* Half a line of the tile, with requests for the lines some distances further on, see avx512.c. A
  * line is read in n_turns turns, this is one of them: each makes some of the requests. */
-VT_INLINE __m256i take_group(const uint8_t *bytes, int i, int h, size_t turn, size_t n_turns,
-                             const size_t *distances)
+VT_INLINE __m256i take_group(vt_format format, const uint8_t *bytes, int i, int h, size_t turn,
+                             size_t n_turns)
 {
+    const bool is_near = format == VT_FORMAT_Q5_K || format == VT_FORMAT_Q6_K;
+    const size_t *distances = is_near ? near_distances : vt_prefetch_distances;
     if (h == 0) {
 #pragma GCC unroll 4
         for (size_t d = turn; d < VT_COUNT(near_distances); d += n_turns)
@@ -321,21 +323,19 @@ VT_INLINE __m256i bits_of(__m256i bytes, int left, int mask)
 VT_INLINE __m256i weight_32(vt_format format, const weights *from, int g, int h)
 {
     if (format == VT_FORMAT_Q8_0) {
-        __m256i w = take_group(from->q, g, h, from->part == HIGH, 1 + (from->part != SIGNED),
-                               vt_prefetch_distances);
+        __m256i w =
+            take_group(format, from->q, g, h, from->part == HIGH, 1 + (from->part != SIGNED));
         if (from->part == SIGNED) return w;
         w = _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80));
         return from->part == WHOLE ? w : bits_of(w, from->part == LOW ? 0 : -4, 15);
     }
-    __m256i w = bits_of(take_group(from->q, g % 4, h, g >= 4, 2, vt_prefetch_distances),
-                        g < 4 ? 0 : -4, 15);
+    __m256i w = bits_of(take_group(format, from->q, g % 4, h, g >= 4, 2), g < 4 ? 0 : -4, 15);
     if (format == VT_FORMAT_MXFP4) {
         const __m128i values = _mm_loadu_si128((const __m128i *)vt_mxfp4_plus_12);
         return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
     }
     if (format == VT_FORMAT_Q5_0)
-        w = _mm256_or_si256(
-            w, bits_of(take_group(from->q, 4, h, (size_t)g, 8, vt_prefetch_distances), 4 - g, 16));
+        w = _mm256_or_si256(w, bits_of(take_group(format, from->q, 4, h, (size_t)g, 8), 4 - g, 16));
     return w;
 }
 
@@ -346,16 +346,14 @@ VT_INLINE __m256i weight_256(vt_format format, const weights *from, int g, int h
         const uint8_t *low = from->q + half * 1024 + (i & 1) * 512,
                       *high = from->q + 2048 + half * 512;
         return _mm256_or_si256(
-            bits_of(take_group(low, g, h, (size_t)i / 2, 2, near_distances), i & 2 ? -4 : 0, 15),
-            bits_of(take_group(high, g, h, (size_t)i, 4, near_distances), 4 - 2 * i, 0x30));
+            bits_of(take_group(format, low, g, h, (size_t)i / 2, 2), i & 2 ? -4 : 0, 15),
+            bits_of(take_group(format, high, g, h, (size_t)i, 4), 4 - 2 * i, 0x30));
     }
-    const size_t *distances = format == VT_FORMAT_Q5_K ? near_distances : vt_prefetch_distances;
     __m256i w =
-        bits_of(take_group(from->q + j / 2 * 512, g, h, j & 1, 2, distances), j & 1 ? -4 : 0, 15);
+        bits_of(take_group(format, from->q + j / 2 * 512, g, h, j & 1, 2), j & 1 ? -4 : 0, 15);
     if (format == VT_FORMAT_Q5_K) {
         const uint8_t *high = from->q + VT_Q4_K_QUANTS;
-        w = _mm256_or_si256(
-            w, bits_of(take_group(high, g, h, (size_t)j, 8, near_distances), 4 - j, 16));
+        w = _mm256_or_si256(w, bits_of(take_group(format, high, g, h, (size_t)j, 8), 4 - j, 16));
     }
     return w;
 }

@@ -27,6 +27,8 @@ static inline size_t vt_kv_head_tile_bytes(vt_kv_type type, uint32_t head_dim)
     return type == VT_KV_F32 ? n * 4 : type == VT_KV_F16 ? n * 2 : n + n / 32 * 2;
 }
 
+enum { VT_KV_Q8_BLOCK = 32 * VT_KEY_TILE }; /* bytes: 32 dimensions of a tile's keys or values */
+
 /* Q8_0: where number i (0 .. 31) of a lane is in a block [16][32][2]. A block of keys has a key in
  * each lane and i counts dimensions, one of values has a dimension in each lane and i counts keys.
  */

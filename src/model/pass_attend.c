@@ -59,7 +59,6 @@ static bool store_float(const vt_kernels *kernels, const float *k, const float *
 static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, uint32_t head_dim,
                      uint8_t *k_tile, uint8_t *v_tile, uint32_t lane)
 {
-    enum { BLOCK = 32 * VT_KEY_TILE };
     const size_t n = (size_t)VT_KEY_TILE * head_dim;
     const uint32_t blocks = head_dim / 32;
     int8_t q[VT_MAX_HEAD_DIM];
@@ -75,13 +74,13 @@ static bool store_q8(const vt_kernels *kernels, const float *k, const float *v, 
         !kernels->to_f16(d, blocks, narrow))
         return false;
     for (uint32_t i = 0; i < head_dim; i++)
-        k_tile[i / 32 * BLOCK + vt_kv_q8_at(i % 32, lane)] = (uint8_t)q[i];
+        k_tile[i / 32 * VT_KV_Q8_BLOCK + vt_kv_q8_at(i % 32, lane)] = (uint8_t)q[i];
     for (uint32_t b = 0; b < blocks; b++) k_scales[b * VT_KEY_TILE + lane] = narrow[b];
     if (!kernels->quantize(v, head_dim, 32, q, d, NULL, sums) ||
         !kernels->to_f16(d, blocks, narrow))
         return false;
     for (uint32_t i = 0; i < head_dim; i++)
-        v_tile[i / 32 * BLOCK + vt_kv_q8_at(lane, i % 32)] = (uint8_t)q[i];
+        v_tile[i / 32 * VT_KV_Q8_BLOCK + vt_kv_q8_at(lane, i % 32)] = (uint8_t)q[i];
     for (uint32_t b = 0; b < blocks; b++) v_scales[b * VT_KEY_TILE + lane] = narrow[b];
     return true;
 }

@@ -462,7 +462,7 @@ static int8_t q8_byte(const typed_cache *c, bool is_v, uint32_t position, uint32
     const uint32_t key = position % VT_KEY_TILE;
     const uint8_t *block = (is_v ? c->v : c->k)[VT_KV_Q8_0] +
                            position / VT_KEY_TILE * vt_kv_head_tile_bytes(VT_KV_Q8_0, HEAD8) +
-                           d / 32 * 32 * VT_KEY_TILE;
+                           d / 32 * VT_KV_Q8_BLOCK;
     return (int8_t)block[is_v ? vt_kv_q8_at(key, d % 32) : vt_kv_q8_at(d % 32, key)];
 }
 
