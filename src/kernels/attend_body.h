@@ -38,6 +38,17 @@ typedef struct {
 
 enum { N_DISTANCES = VT_COUNT(vt_prefetch_distances) };
 
+/* An Intel core keeps every request, and to ask again takes time there: it asks once. */
+enum { ONLY_DISTANCE = 12 << 10 };
+static bool drops_no_request(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_is("intel");
+#else
+    return false;
+#endif
+}
+
 /* How a float product finds a tile's numbers; always known at compile time. Floats are in the
  * cache, halves mostly come from memory. */
 typedef enum { FLOATS, HALVES } tile_kind;
@@ -48,6 +59,7 @@ typedef struct {
     const void *v;
     uint32_t head_dim;
     size_t ahead[N_DISTANCES]; /* bytes from what is read to what memory is asked for */
+    uint32_t n_asks;           /* so many of them; none after the first block of rows */
 } key_tile;
 
 /* Numbers i .. i + 15. */
@@ -57,23 +69,22 @@ VT_INLINE lanes16 load_numbers(const void *numbers, size_t i, tile_kind kind)
                           : lanes_load((const float *)numbers + i);
 }
 
-/* n_bytes at `at` are read now, as step i_step of several that a line has room for: ask memory for
- * what comes later, each step at some of the distances. */
-VT_INLINE void ask_ahead(const key_tile *tile, const void *at, size_t n_bytes, size_t i_step)
+/* A line is read now or soon: ask memory for what comes later. */
+VT_INLINE void ask_ahead(const key_tile *tile, const void *line)
 {
-    const size_t n_steps = 64 / n_bytes, n = N_DISTANCES / n_steps, first = i_step % n_steps * n;
+    if (tile->n_asks == 0) return;
+    __builtin_prefetch((const uint8_t *)line + tile->ahead[0], 0, 2);
+    if (tile->n_asks == 1) return;
 #pragma GCC unroll 4
-    for (size_t d = first; d < first + n; d++)
-        __builtin_prefetch((const uint8_t *)at + tile->ahead[d], 0, 2);
+    for (int i = 1; i < N_DISTANCES; i++)
+        __builtin_prefetch((const uint8_t *)line + tile->ahead[i], 0, 2);
 }
 
-/* Halves from number `at` on, likewise. */
-VT_INLINE void ask_for_halves(const key_tile *tile, tile_kind kind, const void *numbers, size_t at,
-                              size_t i_step)
+/* The same for halves, each time the first of a line's are read. */
+VT_INLINE void ask_for_halves(const key_tile *tile, tile_kind kind, const void *numbers, size_t at)
 {
-    if (kind == HALVES)
-        ask_ahead(tile, (const uint16_t *)numbers + at, 16 * ATTEND_PARTS * sizeof(uint16_t),
-                  i_step);
+    if (kind == HALVES && (16 * ATTEND_PARTS >= 32 || at % 32 == 0))
+        ask_ahead(tile, (const uint16_t *)numbers + at);
 }
 
 /* Scores of `rows` query vectors against the keys: one fma chain over the head dimension. */
@@ -86,7 +97,7 @@ VT_INLINE void score_rows(const key_tile *tile, tile_kind kind, int rows, const 
             for (int e = 0; e < ATTEND_PARTS; e++) sum[r][e] = lanes_set(0.0f);
         for (uint32_t d = 0; d < tile->head_dim; d++) {
             const size_t at = (size_t)d * VT_KEY_TILE + 16 * part;
-            ask_for_halves(tile, kind, tile->k, at, at / (16 * ATTEND_PARTS));
+            ask_for_halves(tile, kind, tile->k, at);
             lanes16 key[ATTEND_PARTS];
             for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 key[e] = load_numbers(tile->k, at + 16 * e, kind);
@@ -115,7 +126,7 @@ VT_INLINE void gather_rows(const key_tile *tile, tile_kind kind, int rows,
                 sum[r][e] = lanes_load(out[r] + d + step * e);
         for (uint32_t i = range[0]; i < range[1]; i++) {
             const size_t at = (size_t)i * tile->head_dim + d;
-            ask_for_halves(tile, kind, tile->v, at, d / (16 * ATTEND_PARTS));
+            ask_for_halves(tile, kind, tile->v, at);
             lanes16 value[ATTEND_PARTS];
             for (uint32_t e = 0; e < ATTEND_PARTS; e++)
                 value[e] = load_numbers(tile->v, at + step * e, kind);
@@ -218,7 +229,7 @@ static uint32_t rows_alike(const row_block *block, uint32_t r)
     return n;
 }
 
-VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_tile *tile,
+VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, key_tile *tile,
                            tile_kind kind)
 {
     tile_scores scores[ATTEND_ROWS];
@@ -237,6 +248,7 @@ VT_INLINE void attend_tile(const vt_attend_job *job, uint32_t i_tile, const key_
             FOR_ROWS(n, ATTEND_ROWS, GATHER);
 #undef GATHER
         }
+        tile->n_asks = 0;
     }
 }
 
@@ -278,9 +290,12 @@ static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end)
         key_tile tile = {.k = (const uint8_t *)kv->k + at,
                          .v = (const uint8_t *)kv->v + at,
                          .head_dim = kv->head_dim};
-        for (int d = 0; d < N_DISTANCES; d++)
-            if ((size_t)(end - i - 1) * n_bytes >= vt_prefetch_distances[d])
-                tile.ahead[d] = vt_prefetch_distances[d];
+        const size_t left = (size_t)(end - i - 1) * n_bytes;
+        tile.n_asks = drops_no_request() ? 1 : N_DISTANCES;
+        for (uint32_t d = 0; d < tile.n_asks; d++) {
+            const size_t distance = tile.n_asks == 1 ? ONLY_DISTANCE : vt_prefetch_distances[d];
+            if (left >= distance) tile.ahead[d] = distance;
+        }
         if (kv->type == VT_KV_Q8_0) attend_q8_tile(job, &queries, i, &tile);
         else if (kv->type == VT_KV_F16) attend_halves(job, i, &tile);
         else attend_tile(job, i, &tile, FLOATS);

@@ -86,13 +86,7 @@ VT_INLINE lanes16 lanes_abs(lanes16 a)
 
 VT_INLINE lanes16 lanes_scale_by_power(lanes16 p, lanes16 t)
 {
-    const __m512i bias = _mm512_set1_epi32(127);
-    __m512i n = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_set1_epi32(0x4B400000));
-    __m512i half = _mm512_srai_epi32(n, 1);
-    __m512i first = _mm512_slli_epi32(_mm512_add_epi32(half, bias), 23);
-    __m512i second = _mm512_slli_epi32(_mm512_add_epi32(_mm512_sub_epi32(n, half), bias), 23);
-    p = _mm512_mul_ps(p, _mm512_castsi512_ps(first));
-    return _mm512_mul_ps(p, _mm512_castsi512_ps(second));
+    return _mm512_scalef_ps(p, _mm512_sub_ps(t, _mm512_set1_ps(12582912.0f)));
 }
 
 VT_INLINE int32_t lanes_round_to_i8(lanes16 a, int8_t *q)
