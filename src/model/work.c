@@ -40,7 +40,7 @@ static void add_attention(const vt_hyper *h, const vt_layer *l, const vt_work_pa
     const double ops = 4.0 * h->n_heads * h->head_dim * seen * pass->n_sequences;
     if (pass->kv_type == VT_KV_Q8_0) work->int8_ops += 2 * ops;
     else work->f32_ops += ops;
-    work->kv_bytes += 2.0 * h->n_heads_kv * n_read / VT_KEY_TILE *
+    work->kv_bytes += 2.0 * h->n_heads_kv * n_read / (double)VT_KEY_TILE *
                       (double)vt_kv_head_tile_bytes(pass->kv_type, h->head_dim) * pass->n_sequences;
 }
 
