@@ -38,17 +38,6 @@ typedef struct {
 
 enum { N_DISTANCES = VT_COUNT(vt_prefetch_distances) };
 
-/* An Intel core keeps every request, and to ask again takes time there: it asks once. */
-enum { ONLY_DISTANCE = 12 << 10 };
-static bool drops_no_request(void)
-{
-#ifdef __x86_64__
-    return __builtin_cpu_is("intel");
-#else
-    return false;
-#endif
-}
-
 /* How a float product finds a tile's numbers; always known at compile time. Floats are in the
  * cache, halves mostly come from memory. */
 typedef enum { FLOATS, HALVES } tile_kind;
@@ -59,8 +48,25 @@ typedef struct {
     const void *v;
     uint32_t head_dim;
     size_t ahead[N_DISTANCES]; /* bytes from what is read to what memory is asked for */
-    uint32_t n_asks;           /* so many of them; none after the first block of rows */
+    uint32_t n_asks;           /* so many of these; none after the first block of rows */
 } key_tile;
+
+/* How memory is asked for what comes after a tile, of which n_left bytes lie behind it. An Intel
+ * core keeps every request, and to ask again only takes time there. */
+static void plan_requests(key_tile *tile, size_t n_left)
+{
+    const size_t *distances = vt_prefetch_distances;
+    tile->n_asks = N_DISTANCES;
+#ifdef __x86_64__
+    if (__builtin_cpu_is("intel")) {
+        static const size_t only[] = {12 << 10};
+        distances = only;
+        tile->n_asks = 1;
+    }
+#endif
+    for (uint32_t d = 0; d < tile->n_asks; d++)
+        tile->ahead[d] = n_left >= distances[d] ? distances[d] : 0;
+}
 
 /* Numbers i .. i + 15. */
 VT_INLINE lanes16 load_numbers(const void *numbers, size_t i, tile_kind kind)
@@ -83,7 +89,7 @@ VT_INLINE void ask_ahead(const key_tile *tile, const void *line)
 /* The same for halves, each time the first of a line's are read. */
 VT_INLINE void ask_for_halves(const key_tile *tile, tile_kind kind, const void *numbers, size_t at)
 {
-    if (kind == HALVES && (16 * ATTEND_PARTS >= 32 || at % 32 == 0))
+    if (kind == HALVES && (ATTEND_PARTS == 2 || at % 32 == 0))
         ask_ahead(tile, (const uint16_t *)numbers + at);
 }
 
@@ -290,12 +296,7 @@ static void attend_tiles(const vt_attend_job *job, uint32_t begin, uint32_t end)
         key_tile tile = {.k = (const uint8_t *)kv->k + at,
                          .v = (const uint8_t *)kv->v + at,
                          .head_dim = kv->head_dim};
-        const size_t left = (size_t)(end - i - 1) * n_bytes;
-        tile.n_asks = drops_no_request() ? 1 : N_DISTANCES;
-        for (uint32_t d = 0; d < tile.n_asks; d++) {
-            const size_t distance = tile.n_asks == 1 ? ONLY_DISTANCE : vt_prefetch_distances[d];
-            if (left >= distance) tile.ahead[d] = distance;
-        }
+        plan_requests(&tile, (size_t)(end - i - 1) * n_bytes);
         if (kv->type == VT_KV_Q8_0) attend_q8_tile(job, &queries, i, &tile);
         else if (kv->type == VT_KV_F16) attend_halves(job, i, &tile);
         else attend_tile(job, i, &tile, FLOATS);

@@ -84,6 +84,8 @@ VT_INLINE lanes16 lanes_abs(lanes16 a)
     return _mm512_abs_ps(a);
 }
 
+/* In one step: it rounds once, as the two steps of lanes_plain.h do, of which the first is exact.
+ */
 VT_INLINE lanes16 lanes_scale_by_power(lanes16 p, lanes16 t)
 {
     return _mm512_scalef_ps(p, _mm512_sub_ps(t, _mm512_set1_ps(12582912.0f)));
