@@ -203,6 +203,7 @@ VT_INLINE void gather_q8(const key_tile *tile, int rows, const tile_scores *scor
             ints16 sum[ATTEND_Q8_ROWS][ATTEND_PARTS];
             multiply_block(tile, (const uint8_t *)tile->v + (size_t)b * VT_KV_Q8_BLOCK, part, rows,
                            p[0], VT_KEY_TILE, sum);
+#pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 if (part == 0) ask_for_rest(tile, tile->v, b, (uint32_t)r, (uint32_t)rows);
                 const lanes16 before = lanes_set(of_total[r]), one = lanes_set(unit[r][b]);
