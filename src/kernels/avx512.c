@@ -570,6 +570,9 @@ VT_INLINE void tile_6_k(vt_format format, int T, bool is_fresh, const uint8_t *t
                 }
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot0, scale0));
                 isum[t] = _mm512_add_epi32(isum[t], _mm512_mullo_epi32(dot1, scale1));
+                /* gcc would put off the products of many tokens, and their dots go to the stack
+                 * and back. With 16 some must anyway. */
+                if (T < WIDEST) __asm__ volatile("" : "+v"(isum[t]));
             }
         }
         rows_advance(&x, T, 256);
