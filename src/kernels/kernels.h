@@ -61,7 +61,7 @@ typedef struct {
 enum {
     VT_ATTEND_GROUP_TILES = 256, /* tiles of one partial result, always (NUMERICS.md, rule 8) */
     VT_ATTEND_GROUP = VT_ATTEND_GROUP_TILES * VT_KEY_TILE, /* positions */
-    VT_ATTEND_MAX_ROWS = 32,
+    VT_ATTEND_MAX_ROWS = 64,
     VT_MAX_HEAD_DIM = 256,
 };
 
