@@ -8,7 +8,7 @@
 
 #include "engine/batch.h"
 
-enum { MAX_SEQUENCES = 33, MAX_LENGTH = 80, N_TYPES = 2 };
+enum { MAX_SEQUENCES = 33, MAX_LENGTH = 80, MOST_TYPES = 3 };
 
 static uint64_t random_state = 7;
 
@@ -22,8 +22,9 @@ static uint32_t random_below(uint32_t n)
 typedef struct {
     size_t n_vocab;
     size_t n; /* tokens of each */
+    size_t n_types;
     int32_t tokens[MAX_SEQUENCES][MAX_LENGTH];
-    float *rows[N_TYPES]; /* [MAX_SEQUENCES][n][n_vocab] */
+    float *rows[MOST_TYPES]; /* [MAX_SEQUENCES][n][n_vocab] */
 } standard;
 
 static standard *standard_new(const char *name, size_t n)
@@ -31,11 +32,12 @@ static standard *standard_new(const char *name, size_t n)
     standard *w = vt_calloc(1, sizeof *w);
     vt_engine *e = reference_engine(name, "scalar", 1);
     w->n = n;
+    w->n_types = bits_n_kv_types(e);
     w->n_vocab = vt_model_get_info(vt_engine_model(e))->n_vocab;
     for (size_t i = 0; i < MAX_SEQUENCES; i++)
         for (size_t t = 0; t < n; t++)
             w->tokens[i][t] = (int32_t)random_below((uint32_t)w->n_vocab);
-    for (int type = 0; type < N_TYPES; type++) {
+    for (size_t type = 0; type < w->n_types; type++) {
         w->rows[type] = vt_alloc(MAX_SEQUENCES * n * w->n_vocab * sizeof(float));
         assert_non_null(w->rows[type]);
         for (size_t i = 0; i < MAX_SEQUENCES; i++) {
@@ -51,7 +53,7 @@ static standard *standard_new(const char *name, size_t n)
 
 static void standard_free(standard *w)
 {
-    for (int type = 0; type < N_TYPES; type++) vt_free(w->rows[type]);
+    for (size_t type = 0; type < w->n_types; type++) vt_free(w->rows[type]);
     vt_free(w);
 }
 
@@ -63,9 +65,10 @@ typedef struct {
     bool is_new[MAX_SEQUENCES]; /* no logits yet */
 } crowd;
 
-static vt_kv_type type_of(size_t i)
+/* Neighbours differ in it. */
+static vt_kv_type type_of(const standard *w, size_t i)
 {
-    return i % 3 == 0 ? VT_KV_F32 : VT_KV_F16;
+    return (vt_kv_type)(i % w->n_types);
 }
 
 static void expect_all_as_alone(const crowd *c, uint32_t n_items)
@@ -74,7 +77,7 @@ static void expect_all_as_alone(const crowd *c, uint32_t n_items)
     for (size_t i = 0; i < MAX_SEQUENCES; i++) {
         if (c->is_new[i]) continue;
         const size_t n = vt_session_n_tokens(c->sessions[i]);
-        const float *want = w->rows[type_of(i)] + (i * w->n + n - 1) * w->n_vocab;
+        const float *want = w->rows[type_of(w, i)] + (i * w->n + n - 1) * w->n_vocab;
         assert_memory_equal(vt_session_tokens(c->sessions[i]), w->tokens[i], n * sizeof(int32_t));
         if (memcmp(vt_session_logits(c->sessions[i]), want, w->n_vocab * sizeof *want) != 0)
             fail_msg("%s: other bits in sequence %zu at %zu, batch of %u", c->what, i, n, n_items);
@@ -121,7 +124,7 @@ static void run_crowd(const standard *w, const char *name, const char *isa, int 
     snprintf(what, sizeof what, "%s, %s, %d threads", name, isa, n_threads);
     crowd c = {.want = w, .engine = reference_engine(name, isa, n_threads), .what = what};
     for (size_t i = 0; i < MAX_SEQUENCES; i++) {
-        c.sessions[i] = reference_session(c.engine, chunks[i % VT_COUNT(chunks)], type_of(i));
+        c.sessions[i] = reference_session(c.engine, chunks[i % VT_COUNT(chunks)], type_of(w, i));
         c.is_new[i] = true;
     }
     for (size_t i = 0; i < VT_COUNT(sizes); i++) extend_some(&c, sizes[i]);

@@ -212,6 +212,8 @@ static vt_logit_bias few[] = {{3, 40}, {17, 40}, {40, 40}, {41, 39}, {99, 40}};
 
 static plan sampled_plan(vt_engine *e, const reference *r, uint64_t seed)
 {
+    /* Q8_0 needs heads of whole blocks */
+    const uint32_t n_kv_types = vt_model_get_info(vt_engine_model(e))->head_dim % 32 == 0 ? 3 : 2;
     static const vt_sampling samplings[] = {
         {.temperature = 0},
         {.temperature = 1},
@@ -225,7 +227,7 @@ static plan sampled_plan(vt_engine *e, const reference *r, uint64_t seed)
         .n_chunk = seed % 3 == 0   ? 16
                    : seed % 3 == 1 ? 2
                                    : 64,
-        .kv_type = seed % 2 == 0 ? VT_KV_F16 : VT_KV_F32,
+        .kv_type = (vt_kv_type)(seed % n_kv_types),
         .sampler = {.sampling = samplings[seed % VT_COUNT(samplings)],
                     .seed = seed,
                     .bias = few,

@@ -12,6 +12,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/math.h"
+#include "support/isas.h"
 #include "support/random.h"
 
 static float random_float(float scale)
@@ -22,8 +23,8 @@ static float random_float(float scale)
 /* Call check(k) for each vectorised table that this CPU can run. */
 static void for_each_isa(void (*check)(const vt_kernels *k))
 {
-    const vt_kernels *all[VT_KERNELS_MOST];
-    const size_t n = vt_kernels_list(all);
+    const vt_kernels *all[ISAS_MOST];
+    const size_t n = isas_to_test(all);
     for (size_t i = 1; i < n; i++) check(all[i]);
     if (n == 1) print_message("only the scalar kernels run on this machine\n");
 }

@@ -15,6 +15,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/math.h"
+#include "support/isas.h"
 #include "support/random.h"
 
 enum { TOKENS = 21, MANY_TOKENS = 50 };
@@ -82,8 +83,8 @@ static void product_ready(product *p)
 static void check_product(const product *p, const char *what, uint32_t most_tokens)
 {
     enum { STRIDE = 19 };
-    const vt_kernels *all[VT_KERNELS_MOST];
-    const size_t n_isas = vt_kernels_list(all);
+    const vt_kernels *all[ISAS_MOST];
+    const size_t n_isas = isas_to_test(all);
     const vt_format id = p->format->id;
     float want[MANY_TOKENS][STRIDE], got[MANY_TOKENS][STRIDE], untouched[MANY_TOKENS][STRIDE];
     memset(want, 0xEE, sizeof want);

@@ -83,6 +83,12 @@ static inline void bits_compare(const char *name, const reference *r, size_t n, 
             fail_msg("%s: other bits at position %zu with %s", name, i, what);
 }
 
+/* KV types, from 0 on: Q8_0 needs heads of whole blocks. */
+static inline size_t bits_n_kv_types(vt_engine *e)
+{
+    return vt_model_get_info(vt_engine_model(e))->head_dim % 32 == 0 ? 3 : 2;
+}
+
 /* The model's first n_most tokens in all those ways. */
 static inline void bits_check(const char *name, size_t n_most)
 {
@@ -93,9 +99,7 @@ static inline void bits_check(const char *name, size_t n_most)
     float *got = vt_alloc(n_bytes);
     float *want[VT_KV_Q8_0 + 1] = {0};
     vt_engine *plain = reference_engine(name, "scalar", 1);
-    /* Q8_0 needs heads of whole blocks */
-    const uint32_t head_dim = vt_model_get_info(vt_engine_model(plain))->head_dim;
-    const size_t n_types = head_dim % 32 == 0 ? 3 : 2;
+    const size_t n_types = bits_n_kv_types(plain);
     for (size_t i = 0; i < n_types; i++) want[i] = reference_run(plain, &r, n, (vt_kv_type)i);
     vt_engine_close(plain);
     int n_runs = 0;
