@@ -6,7 +6,8 @@
  * there were, so it waits for tasks, never for threads: a worker that the system has taken off its
  * core holds nothing up unless it has a task in hand. A late worker finds the count at 0 and
  * touches nothing; the job's fields are atomic because it may read them while the next job is being
- * set up (the swap then fails). `n_jobs` is the word that sleepers wait on. */
+ * set up (the swap then fails). `n_jobs` is the word that workers sleep on, `n_done` the caller's:
+ * who does the last task wakes it. */
 #include "base/pool.h"
 
 #include <linux/futex.h>
@@ -21,7 +22,9 @@
 #include "base/alloc.h"
 #include "base/cpu.h"
 
-enum { SPINS = 4000, SPINS_CROWDED = 50 };
+/* The caller has tasks of its own until the last ones: it yields a while before it sleeps, as being
+ * woken takes longer than most waits for these. */
+enum { SPINS = 4000, SPINS_CROWDED = 50, YIELDS = 1000 };
 
 struct vt_pool {
     int n_threads;
@@ -33,7 +36,8 @@ struct vt_pool {
     atomic_uint n_sleeping;
     atomic_bool is_stopping;
     VT_ALIGNED(64) atomic_uint_fast64_t state; /* job number << 32 | tasks not taken */
-    VT_ALIGNED(64) atomic_int n_done;
+    VT_ALIGNED(64) atomic_uint n_done;
+    atomic_bool is_caller_sleeping;
     /* the job: written by the caller while the count is 0 */
     _Atomic(vt_pool_fn *) fn;
     _Atomic(void *) ctx;
@@ -76,7 +80,12 @@ static void run_tasks(vt_pool *pool, int i_thread)
                                                    memory_order_acquire, memory_order_acquire))
             continue;
         fn(ctx, i_task, i_thread);
-        atomic_fetch_add_explicit(&pool->n_done, 1, memory_order_release);
+        /* The job may be over with this task: n_tasks is read before. */
+        const unsigned n_tasks =
+            (unsigned)atomic_load_explicit(&pool->n_tasks, memory_order_relaxed);
+        if (atomic_fetch_add(&pool->n_done, 1) + 1 == n_tasks &&
+            atomic_load(&pool->is_caller_sleeping))
+            futex_wake_all(&pool->n_done);
         state = atomic_load_explicit(&pool->state, memory_order_acquire);
     }
 }
@@ -172,6 +181,21 @@ int vt_pool_n_threads(const vt_pool *pool)
     return pool->n_threads;
 }
 
+/* Until so many are done. With more threads than cores a pure spin would wait for a descheduled
+ * worker by keeping it from running. */
+static void wait_for_tasks(vt_pool *pool, unsigned n)
+{
+    unsigned done;
+    for (int i = 0; i < pool->n_spins + YIELDS; i++) {
+        if (atomic_load_explicit(&pool->n_done, memory_order_acquire) == n) return;
+        if (i < pool->n_spins) pause_briefly();
+        else sched_yield();
+    }
+    atomic_store(&pool->is_caller_sleeping, true);
+    while ((done = atomic_load(&pool->n_done)) < n) futex_wait(&pool->n_done, done);
+    atomic_store(&pool->is_caller_sleeping, false);
+}
+
 void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
 {
     if (pool->n_threads == 1 || n_tasks <= 1) {
@@ -186,11 +210,7 @@ void vt_pool_run(vt_pool *pool, vt_pool_fn *fn, void *ctx, int n_tasks)
     atomic_store_explicit(&pool->state, job << 32 | (uint32_t)n_tasks, memory_order_release);
     wake_workers(pool);
     run_tasks(pool, 0);
-    /* Spin, then give the core away: with more threads than cores a pure spin would wait for a
-     * descheduled worker by keeping it from running. */
-    for (int i = 0; atomic_load_explicit(&pool->n_done, memory_order_acquire) < n_tasks; i++)
-        if (i < pool->n_spins) pause_briefly();
-        else sched_yield();
+    wait_for_tasks(pool, (unsigned)n_tasks);
 }
 
 /* Items of a stretch in a round that begins with `left` of them. */

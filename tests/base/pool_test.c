@@ -131,6 +131,40 @@ static void test_workers_take_no_signals_and_the_caller_still_does(void **state)
     vt_pool_free(pool);
 }
 
+enum { HELD_MS = 200 };
+
+/* Each of the two threads takes one task, and the worker's takes long. */
+static void hold_worker(void *ctx, int i_task, int i_thread)
+{
+    (void)i_task;
+    atomic_int *n_taken = ctx;
+    atomic_fetch_add(n_taken, 1);
+    while (atomic_load(n_taken) < 2) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    if (i_thread != 0) nanosleep(&(struct timespec){.tv_nsec = HELD_MS * 1000000}, NULL);
+}
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void test_the_caller_sleeps_until_a_long_task_of_a_worker_is_done(void **state)
+{
+    (void)state;
+    vt_pool *pool = NULL;
+    assert_int_equal(vt_pool_new(2, &pool, NULL), VT_OK);
+    for (int i = 0; i < 3; i++) {
+        atomic_int n_taken = 0;
+        const double start = thread_seconds();
+        vt_pool_run(pool, hold_worker, &n_taken, 2);
+        assert_int_equal(atomic_load(&n_taken), 2);
+        assert_true(thread_seconds() - start < HELD_MS * 1e-3 / 2);
+    }
+    vt_pool_free(pool);
+}
+
 static void test_stretches_cover_everything_once_and_shrink(void **state)
 {
     (void)state;
@@ -165,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_a_pool_that_never_ran_a_job_stops_at_once),
         cmocka_unit_test(test_a_number_of_threads_out_of_range_is_refused_with_the_number),
         cmocka_unit_test(test_failing_each_allocation_of_a_new_pool_is_reported_and_leaks_nothing),
+        cmocka_unit_test(test_the_caller_sleeps_until_a_long_task_of_a_worker_is_done),
         cmocka_unit_test(test_stretches_cover_everything_once_and_shrink),
         cmocka_unit_test(test_workers_take_no_signals_and_the_caller_still_does),
     };
