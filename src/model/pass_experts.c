@@ -113,21 +113,6 @@ static void expert_task(void *ctx, int i_task, int i_thread)
             run_expert_tile(job, o, s->active[i / n_tiles], i % n_tiles);
 }
 
-static void run_experts(expert_job *job, const float *x, uint32_t n_slots)
-{
-    vt_pass *p = job->p;
-    const vt_matrix *m = job->m[0];
-    for (uint32_t o = 0; o < job->n_outs; o++) {
-        if (o > 0 && job->m[o]->format == m->format) job->a[o] = job->a[0];
-        else job->a[o] = vt__pass_activations(p, x, n_slots, m->n_cols, job->m[o]->format);
-        job->tile[o] = p->kernels->tile(job->m[o]->format);
-    }
-    if (!vt__pass_ok(p)) return;
-    /* Only experts that have slots make tasks: of 128, a token being decoded has 4. */
-    const uint32_t n = p->scratch->n_active * vt_tiles_of(m->n_rows);
-    vt_pool_run(p->pool, expert_task, job, (int)vt_pool_n_stretches(p->pool, n));
-}
-
 static void gather_slot(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
@@ -136,6 +121,40 @@ static void gather_slot(void *ctx, int i_task, int i_thread)
     const vt_pass_scratch *s = job->p->scratch;
     memcpy(s->gathered + (size_t)i_task * n_embd, job->x + (size_t)s->token_of[i_task] * n_embd,
            n_embd * sizeof(float));
+}
+
+/* The tokens' rows by slot. A token goes to several experts, and is quantised once for all. */
+static vt_activations spread_tokens(expert_job *job, vt_format format)
+{
+    vt_pass *p = job->p;
+    const vt_pass_scratch *s = p->scratch;
+    const vt_hyper *h = &p->model->hyper;
+    vt_activations a = vt__pass_spread_activations(p, job->x, p->n_tokens, h->n_embd, format,
+                                                   s->slot_of, h->n_experts_used);
+    if (a.q == NULL) { /* a format of floats */
+        vt_pool_run(p->pool, gather_slot, job, (int)(p->n_tokens * h->n_experts_used));
+        a.x = s->gathered;
+    }
+    return a;
+}
+
+/* Each expert's matrices times its slots; x by slot, or NULL: job->x by token. */
+static void run_experts(expert_job *job, const float *x)
+{
+    vt_pass *p = job->p;
+    const vt_matrix *m = job->m[0];
+    const uint32_t n_slots = p->n_tokens * p->model->hyper.n_experts_used;
+    for (uint32_t o = 0; o < job->n_outs; o++) {
+        const vt_format format = job->m[o]->format;
+        if (o > 0 && format == m->format) job->a[o] = job->a[0];
+        else if (x == NULL) job->a[o] = spread_tokens(job, format);
+        else job->a[o] = vt__pass_activations(p, x, n_slots, m->n_cols, format);
+        job->tile[o] = p->kernels->tile(format);
+    }
+    if (!vt__pass_ok(p)) return;
+    /* Only experts that have slots make tasks: of 128, a token being decoded has 4. */
+    const uint32_t n = p->scratch->n_active * vt_tiles_of(m->n_rows);
+    vt_pool_run(p->pool, expert_task, job, (int)vt_pool_n_stretches(p->pool, n));
 }
 
 static void activate_slot(void *ctx, int i_task, int i_thread)
@@ -186,8 +205,7 @@ void vt_pass_experts(vt_pass *p, const vt_layer *l, const float *x,
                       .m = {&l->gate, &l->up},
                       .bias = {l->gate_bias, l->up_bias},
                       .y = {p->gate, p->up}};
-    vt_pool_run(p->pool, gather_slot, &job, (int)n_slots);
-    run_experts(&job, p->scratch->gathered, n_slots);
+    run_experts(&job, NULL);
     if (!vt__pass_ok(p)) return;
     vt_pool_run(p->pool, activate_slot, &job, (int)n_slots);
     if (atomic_load(&job.has_failed)) {
@@ -198,7 +216,7 @@ void vt_pass_experts(vt_pass *p, const vt_layer *l, const float *x,
     job.m[0] = &l->down;
     job.bias[0] = l->down_bias;
     job.y[0] = p->scratch->expert_out;
-    run_experts(&job, p->gate, n_slots);
+    run_experts(&job, p->gate);
     if (!vt__pass_ok(p)) return;
     vt_pool_run(p->pool, collect_token, &job, (int)p->n_tokens);
 }

@@ -27,34 +27,66 @@ typedef struct {
     const vt_kernels *kernels;
     const float *x;
     const vt_quantized *to;
-    uint32_t n, n_cols, block;
+    const uint32_t *rows_of; /* [n][n_copies]: where a row goes; NULL: stays row t */
+    uint32_t n, n_copies, n_cols, block;
     atomic_bool has_failed;
 } quantize_job;
+
+static bool quantize_row(const quantize_job *job, const float *x, size_t row)
+{
+    const uint32_t c = job->n_cols;
+    int16_t *sum16 = job->to->sum16 ? job->to->sum16 + row * (c / 16) : NULL;
+    return job->kernels->quantize(x, c, job->block, job->to->q + row * c,
+                                  job->to->d + row * (c / job->block), sum16,
+                                  job->to->sum32 + row * (c / 32));
+}
+
+static void copy_row(const quantize_job *job, size_t from, size_t to)
+{
+    const vt_quantized *q = job->to;
+    const size_t c = job->n_cols, n_d = c / job->block, n16 = c / 16, n32 = c / 32;
+    memcpy(q->q + to * c, q->q + from * c, c * sizeof *q->q);
+    memcpy(q->d + to * n_d, q->d + from * n_d, n_d * sizeof *q->d);
+    memcpy(q->sum32 + to * n32, q->sum32 + from * n32, n32 * sizeof *q->sum32);
+    if (q->sum16 != NULL)
+        memcpy(q->sum16 + to * n16, q->sum16 + from * n16, n16 * sizeof *q->sum16);
+}
 
 static void quantize_rows(void *ctx, int i_task, int i_thread)
 {
     (void)i_thread;
     quantize_job *job = ctx;
-    const uint32_t c = job->n_cols, end = ((uint32_t)i_task + 1) * ROWS_PER_TASK;
+    const uint32_t end = ((uint32_t)i_task + 1) * ROWS_PER_TASK;
     for (uint32_t t = (uint32_t)i_task * ROWS_PER_TASK; t < job->n && t < end; t++) {
-        const size_t row = t;
-        int16_t *sum16 = job->to->sum16 ? job->to->sum16 + row * (c / 16) : NULL;
-        if (!job->kernels->quantize(job->x + row * c, c, job->block, job->to->q + row * c,
-                                    job->to->d + row * (c / job->block), sum16,
-                                    job->to->sum32 + row * (c / 32)))
+        const uint32_t *rows = job->rows_of ? job->rows_of + (size_t)t * job->n_copies : &t;
+        if (!quantize_row(job, job->x + (size_t)t * job->n_cols, rows[0]))
             atomic_store(&job->has_failed, true);
+        for (uint32_t i = 1; i < job->n_copies; i++) copy_row(job, rows[0], rows[i]);
     }
 }
 
 vt_activations vt__pass_activations(vt_pass *p, const float *x, uint32_t n, uint32_t n_cols,
                                     vt_format format)
 {
+    return vt__pass_spread_activations(p, x, n, n_cols, format, NULL, 1);
+}
+
+vt_activations vt__pass_spread_activations(vt_pass *p, const float *x, uint32_t n, uint32_t n_cols,
+                                           vt_format format, const uint32_t *rows_of,
+                                           uint32_t n_copies)
+{
     const uint32_t block = vt_format_by_id((uint32_t)format)->activation_len;
     vt_activations a = {.x = x, .n_cols = n_cols};
     if (block == 0) return a;
     const vt_quantized *to = block == 32 ? &p->scratch->by32 : &p->scratch->by256;
-    quantize_job job = {
-        .kernels = p->kernels, .x = x, .to = to, .n = n, .n_cols = n_cols, .block = block};
+    quantize_job job = {.kernels = p->kernels,
+                        .x = x,
+                        .to = to,
+                        .rows_of = rows_of,
+                        .n = n,
+                        .n_copies = n_copies,
+                        .n_cols = n_cols,
+                        .block = block};
     vt_pool_run(p->pool, quantize_rows, &job, (int)((n + ROWS_PER_TASK - 1) / ROWS_PER_TASK));
     if (atomic_load(&job.has_failed)) vt__pass_fail_non_finite(p);
     a.q = to->q;

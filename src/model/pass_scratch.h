@@ -67,6 +67,12 @@ static inline bool vt__pass_ok(const vt_pass *p)
 vt_activations vt__pass_activations(vt_pass *p, const float *x, uint32_t n, uint32_t n_cols,
                                     vt_format format);
 
+/* The same where row t is wanted n_copies times, as rows rows_of[t][0 ..] of the result: quantised
+ * once and copied. Floats (formats without quantised activations) are left as they are, x. */
+vt_activations vt__pass_spread_activations(vt_pass *p, const float *x, uint32_t n, uint32_t n_cols,
+                                           vt_format format, const uint32_t *rows_of,
+                                           uint32_t n_copies);
+
 /* Tokens that go through a tile together, so that their activations stay in the L2 cache. */
 uint32_t vt__pass_token_block(uint32_t n_cols);
 
