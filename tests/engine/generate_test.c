@@ -365,15 +365,18 @@ static void test_the_loop_allocates_nothing(void **state)
     static record r;
     reference text = reference_load("gpt-oss");
     vt_engine *e = reference_engine("gpt-oss", NULL, 2);
-    plan p = sampled_plan(e, &text, 3);
-    p.options.n_max = 10;
-    (void)run(&p, VT_SPECULATE_OFF, &r); /* makes the engine's pass */
-    (void)vt_alloc_fail_nth(0);
-    (void)run(&p, VT_SPECULATE_ALWAYS, &r);
-    const uint64_t n_short = vt_alloc_fail_nth(0);
-    p.options.n_max = 200;
-    (void)run(&p, VT_SPECULATE_ALWAYS, &r);
-    assert_int_equal(vt_alloc_fail_nth(0), n_short);
+    for (int is_constrained = 0; is_constrained < 2; is_constrained++) {
+        plan p = sampled_plan(e, &text, 3);
+        p.is_constrained = is_constrained;
+        p.options.n_max = 10;
+        (void)run(&p, VT_SPECULATE_OFF, &r); /* makes the engine's pass */
+        (void)vt_alloc_fail_nth(0);
+        (void)run(&p, VT_SPECULATE_ALWAYS, &r);
+        const uint64_t n_short = vt_alloc_fail_nth(0);
+        p.options.n_max = 200;
+        (void)run(&p, VT_SPECULATE_ALWAYS, &r);
+        assert_int_equal(vt_alloc_fail_nth(0), n_short);
+    }
     vt_engine_close(e);
     reference_free(&text);
 }
