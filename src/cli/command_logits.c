@@ -2,25 +2,21 @@
  * implementations. Works on a model without a tokenizer. */
 #include "cli/models.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/replace.h"
+#include "cli/output.h"
 
 enum { MAX_TOKENS = 1 << 24 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the files are little-endian");
 
-/* Results go to a temporary file that takes its name only when it is whole: a comparison never sees
- * half a file. */
+/* Results take the file's name only when they are whole: a comparison never sees half a file. */
 typedef struct {
-    char *temp;
-    int fd;
+    vt_replacement file;
     size_t row_bytes;
     size_t n_rows;
 } output;
@@ -51,35 +47,17 @@ static vt_status read_tokens(const char *path, size_t n_vocab, int32_t **ids, si
     return st;
 }
 
-static vt_status open_output(output *o, const char *path, vt_err *err)
+/* Before anything is computed: what is at the path may not be replaceable, nor the directory
+ * writable. */
+static vt_status open_output(output *o, const char *path, const vt_store_entry *model, vt_err *err)
 {
-    vt_buffer b;
-    vt_buffer_init(&b, 65536);
-    vt_buffer_printf(&b, "%s.XXXXXX", path);
-    o->temp = b.failed ? NULL : vt_buffer_take(&b);
-    vt_buffer_deinit(&b);
-    if (o->temp == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
-    o->fd = mkostemp(o->temp, O_CLOEXEC);
-    if (o->fd < 0) {
-        vt_status st = vt_fail_errno(err, VT_EIO, "cannot write %.200s", path);
-        vt_free(o->temp);
-        o->temp = NULL;
-        return st;
-    }
-    fchmod(o->fd, 0644);
+    vt_status st = vt_cli_check_output(path, model->path, err);
+    if (st == VT_OK && model->packed != NULL) st = vt_cli_check_output(path, model->packed, err);
+    if (st != VT_OK) return st;
+    st = vt_replacement_begin(path, &o->file, err);
+    if (st != VT_OK) return vt_fail_wrap(err, st, "cannot write %.100s", path);
+    fchmod(o->file.fd, 0644); /* nothing of the user's is in it */
     return VT_OK;
-}
-
-static vt_status close_output(output *o, const char *path, vt_status st, vt_err *err)
-{
-    if (o->fd >= 0 && st == VT_OK && fsync(o->fd) != 0)
-        st = vt_fail_errno(err, VT_EIO, "cannot sync %.200s", path);
-    if (o->fd >= 0) close(o->fd);
-    if (o->temp != NULL && st == VT_OK && rename(o->temp, path) != 0)
-        st = vt_fail_errno(err, VT_EIO, "cannot rename %.150s to %.150s", o->temp, path);
-    if (o->temp != NULL && st != VT_OK) unlink(o->temp);
-    vt_free(o->temp);
-    return st;
 }
 
 static vt_status on_logits(void *ctx, size_t position, const float *logits, vt_err *err)
@@ -87,56 +65,51 @@ static vt_status on_logits(void *ctx, size_t position, const float *logits, vt_e
     output *o = ctx;
     (void)position;
     o->n_rows++;
-    return vt_file_write_all(o->fd, vt_slice_of((const char *)logits, o->row_bytes), err);
+    return vt_file_write_all(o->file.fd, vt_slice_of((const char *)logits, o->row_bytes), err);
 }
 
-static int compute(const vt_args *args, const int32_t *ids, size_t n)
+static int compute(const vt_args *args, const int32_t *ids, size_t n, output *o)
 {
     vt_cli_model m = {0};
     vt_err err = {0};
-    const char *path = vt_args_text(args, "out");
-    output o = {.fd = -1};
     vt_session_options wanted = {.n_ctx = (uint32_t)n,
                                  .n_chunk = (uint32_t)vt_args_int(args, "chunk")};
     int code = vt_cli_open_model(args, vt_args_operand(args, 0), &wanted, &m);
-    if (code != VT_EXIT_OK) return code;
-    o.row_bytes = vt_model_get_info(vt_engine_model(m.engine))->n_vocab * sizeof(float);
+    if (code != VT_EXIT_OK) {
+        vt_replacement_abort(&o->file);
+        return code;
+    }
+    o->row_bytes = vt_model_get_info(vt_engine_model(m.engine))->n_vocab * sizeof(float);
     vt_cli_progress bar;
     vt_cli_progress_begin(&bar);
-    vt_status st = open_output(&o, path, &err);
-    if (st == VT_OK)
-        st = vt_session_extend_all(m.session, ids, n, on_logits, &o, &bar.progress, &err);
+    vt_status st = vt_session_extend_all(m.session, ids, n, on_logits, o, &bar.progress, &err);
     vt_cli_progress_end(&bar);
-    st = close_output(&o, path, st, &err);
+    if (st == VT_OK) st = vt_replacement_commit(&o->file, &err);
+    else vt_replacement_abort(&o->file);
     vt_cli_close_model(&m);
     if (st != VT_OK) return vt_cli_fail(&err, NULL);
     if (vt_args_flag(args, "json"))
-        return vt_cli_print_json(json_pack("{s:I, s:I}", "tokens", (json_int_t)o.n_rows,
+        return vt_cli_print_json(json_pack("{s:I, s:I}", "tokens", (json_int_t)o->n_rows,
                                            "vocabulary",
-                                           (json_int_t)(o.row_bytes / sizeof(float))));
-    printf("%zu tokens, %zu logits each\n", o.n_rows, o.row_bytes / sizeof(float));
+                                           (json_int_t)(o->row_bytes / sizeof(float))));
+    printf("%zu tokens, %zu logits each\n", o->n_rows, o->row_bytes / sizeof(float));
     return VT_EXIT_OK;
 }
 
 /* The vocabulary is known from the header, so ids are checked before weights are loaded. */
-static int header_vocabulary(const char *model, size_t *n_vocab)
+static vt_status header_vocabulary(const char *path, size_t *n_vocab, vt_err *err)
 {
-    vt_store_entry entry = {0};
     vt_gguf *g = NULL;
-    vt_err err = {0};
-    int code = vt_cli_find_model(model, false, &entry);
-    if (code != VT_EXIT_OK) return code;
-    vt_status st = vt_gguf_open(entry.path, &g, &err);
+    vt_status st = vt_gguf_open(path, &g, err);
     if (st == VT_OK) {
         const vt_gguf_tensor *t = vt_gguf_find_tensor(g, VT_S("token_embd.weight"));
         if (t == NULL)
-            st = vt_fail(&err, VT_EINPUT,
-                         "%.200s has no token_embd.weight: it is no language model", entry.path);
+            st = vt_fail(err, VT_EINPUT, "%.200s has no token_embd.weight: it is no language model",
+                         path);
         else *n_vocab = (size_t)t->dims[1];
     }
     vt_gguf_close(g);
-    vt_store_entry_deinit(&entry);
-    return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
+    return st;
 }
 
 static int run_logits(const vt_args *args)
@@ -144,14 +117,19 @@ static int run_logits(const vt_args *args)
     int32_t *ids = NULL;
     size_t n = 0;
     size_t n_vocab = 0;
+    vt_store_entry model = {0};
+    output o = {0};
     vt_err err = {0};
     if (!vt_args_has(args, "tokens") || !vt_args_has(args, "out"))
         return vt_cli_usage(args, "--tokens and --out are needed");
-    int code = header_vocabulary(vt_args_operand(args, 0), &n_vocab);
+    int code = vt_cli_find_model(vt_args_operand(args, 0), false, &model);
     if (code != VT_EXIT_OK) return code;
-    if (read_tokens(vt_args_text(args, "tokens"), n_vocab, &ids, &n, &err) != VT_OK)
-        code = vt_cli_fail(&err, NULL);
-    else code = compute(args, ids, n);
+    vt_status st = header_vocabulary(model.path, &n_vocab, &err);
+    if (st == VT_OK) st = read_tokens(vt_args_text(args, "tokens"), n_vocab, &ids, &n, &err);
+    if (st == VT_OK) st = open_output(&o, vt_args_text(args, "out"), &model, &err);
+    vt_store_entry_deinit(&model);
+    if (st == VT_OK) code = compute(args, ids, n, &o);
+    else code = vt_cli_fail(&err, NULL);
     vt_free(ids);
     return code;
 }

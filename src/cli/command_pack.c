@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "cli/output.h"
 #include "model/network.h"
 #include "model/packed.h"
 
@@ -32,35 +33,18 @@ static const char *model_name(const packing *p)
     return p->entry.name != NULL ? p->entry.name : p->entry.path;
 }
 
-/* The model's own files, of which a split model has several, are never written over. */
-static vt_status check_own_files(const packing *p, const struct stat *target, vt_err *err)
-{
-    struct stat own;
-    vt_gguf *g = NULL;
-    vt_status st = vt_gguf_open(p->entry.path, &g, err);
-    for (uint32_t i = 0; st == VT_OK && i < vt_gguf_n_files(g); i++)
-        if (fstat(vt_gguf_fd(g, i), &own) == 0 && own.st_dev == target->st_dev &&
-            own.st_ino == target->st_ino)
-            st =
-                vt_fail(err, VT_EINPUT, "%.200s is %s; -o names another file", p->path,
-                        vt_gguf_n_files(g) > 1 ? "a part of the model itself" : "the model itself");
-    vt_gguf_close(g);
-    return st;
-}
-
 /* What is at the path already? The packed form of this very model is kept. Beside a model's files
  * in the store nothing else can be; elsewhere other things are not touched without --force. */
 static vt_status look_at_target(packing *p, const uint8_t source[VT_SHA256_BYTES], vt_err *err)
 {
     vt_packed *there = NULL;
     struct stat info;
-    if (stat(p->path, &info) != 0) return VT_OK;
-    if (S_ISDIR(info.st_mode))
-        return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", p->path);
-    if (!S_ISREG(info.st_mode))
-        return vt_fail(err, VT_EINPUT, "%.200s is no regular file; -o names one", p->path);
-    vt_status st = check_own_files(p, &info, err);
+    /* In the store it may be a link: whoever has put it there wants the packed form elsewhere. */
+    vt_status st = p->own_path != NULL ? VT_OK : vt_cli_check_output(p->path, p->entry.path, err);
     if (st != VT_OK) return st;
+    if (stat(p->path, &info) != 0) return VT_OK;
+    if (!S_ISREG(info.st_mode))
+        return vt_fail(err, VT_EINPUT, "%.200s is no regular file", p->path);
     if (vt_args_flag(p->args, "force")) return VT_OK;
     if (vt_packed_open(p->path, &there, NULL) == VT_OK &&
         memcmp(there->header.source, source, VT_SHA256_BYTES) == 0) {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -469,6 +470,67 @@ static void test_logits_come_whole_or_not_at_all(void **state)
     assert_int_equal(rmdir(dir), 0); /* no temporary file is left */
 }
 
+/* What is at `out` is refused with a message that says `says`, and is what it was. */
+static void must_refuse_output(const child_options *o, const char *model, const char *tokens,
+                               const char *out, const char *says)
+{
+    struct stat before = {0};
+    struct stat after = {0};
+    const bool was_there = lstat(out, &before) == 0;
+    child_result r = child_vetro(o, "logits", model, "--tokens", tokens, "--out", out);
+    if (r.code != 1 || !contains(&r.err, says)) fail_msg("%s: %d %s", out, r.code, r.err.ptr);
+    child_free(&r);
+    assert_int_equal(lstat(out, &after) == 0, was_there);
+    assert_true(before.st_ino == after.st_ino && before.st_mode == after.st_mode &&
+                before.st_size == after.st_size);
+}
+
+static void test_logits_replace_only_regular_files_and_never_the_model(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vetro-logits-XXXXXX";
+    char tokens[64], fifo[64], hanging[64], to_file[64], to_model[64], file[64], missing[64];
+    char stored[128], packed[128];
+    assert_non_null(mkdtemp(dir));
+    const child_options o = {.home = dir};
+    snprintf(tokens, sizeof tokens, "%s/t", dir);
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    snprintf(hanging, sizeof hanging, "%s/hanging", dir);
+    snprintf(to_file, sizeof to_file, "%s/to-file", dir);
+    snprintf(to_model, sizeof to_model, "%s/to-model", dir);
+    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(missing, sizeof missing, "%s/no/file", dir);
+    snprintf(packed, sizeof packed, "%s/data/models/m/m.packed", dir);
+    write_ids(tokens, (const int32_t[]){1, 2}, 2);
+    write_ids(file, (const int32_t[]){3}, 1);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(symlink("nowhere", hanging), 0);
+    assert_int_equal(symlink(file, to_file), 0);
+    assert_int_equal(symlink(PLAIN, to_model), 0);
+    child_result r = child_vetro(&o, "pull", PLAIN, "--name", "m");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    r = child_vetro(&o, "pack", "m");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    const char *name = strrchr(PLAIN, '/') + 1;
+    snprintf(stored, sizeof stored, "%s/data/models/m/%s", dir, name);
+    must_refuse_output(&o, PLAIN, tokens, fifo, "is no regular file");
+    must_refuse_output(&o, PLAIN, tokens, hanging, "is a symbolic link");
+    must_refuse_output(&o, PLAIN, tokens, to_file, "is a symbolic link");
+    must_refuse_output(&o, PLAIN, tokens, dir, "is a directory");
+    must_refuse_output(&o, PLAIN, tokens, to_model, "is the model itself");
+    must_refuse_output(&o, "m", tokens, stored, "is the model itself");
+    must_refuse_output(&o, "m", tokens, packed, "is the model itself");
+    must_refuse_output(&o, packed, tokens, packed, "is the model itself");
+    must_refuse_output(&o, PLAIN, tokens, missing, "cannot open directory");
+    r = child_vetro(&o, "logits", PLAIN, "--tokens", tokens, "--out", file);
+    assert_int_equal(r.code, 0); /* a file is replaced, as ever */
+    child_free(&r);
+    r = child_run(NULL, (const char *const[]){"/bin/rm", "-rf", dir, NULL});
+    child_free(&r);
+}
+
 /* ---- perplexity ---- */
 
 static void test_perplexity_scores_the_second_half_of_each_window(void **state)
@@ -512,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_sigterm_ends_a_chat_and_sigint_an_answer),
         cmocka_unit_test(test_tokenize_goes_there_and_back),
         cmocka_unit_test(test_logits_come_whole_or_not_at_all),
+        cmocka_unit_test(test_logits_replace_only_regular_files_and_never_the_model),
         cmocka_unit_test(test_perplexity_scores_the_second_half_of_each_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
