@@ -76,6 +76,25 @@ static int print_known(bool as_json)
     return VT_EXIT_OK;
 }
 
+/* Files that were touched are read: a model that was changed is damaged, one that was not is not.
+ */
+static vt_status look_into_touched(vt_store *store, vt_store_entry *list, size_t n, vt_err *err)
+{
+    vt_cli_progress bar;
+    vt_status st = VT_OK;
+    vt_cli_progress_begin(&bar);
+    for (size_t i = 0; i < n && st == VT_OK; i++) {
+        vt_err why = {0};
+        if (list[i].problem != NULL || !list[i].is_stale) continue;
+        const vt_status found = vt_store_digest(store, &list[i], &bar.progress, &why);
+        if (found == VT_OK) continue;
+        if (found != VT_ECANCEL) list[i].problem = vt_strdup(vt_slice_cstr(why.msg));
+        if (list[i].problem == NULL) st = vt_fail(err, found, "%s", why.msg);
+    }
+    vt_cli_progress_end(&bar);
+    return st;
+}
+
 static int run_list(const vt_args *args)
 {
     bool as_json = vt_args_flag(args, "json");
@@ -86,7 +105,9 @@ static int run_list(const vt_args *args)
     vt_err err = {0};
     int code = vt_cli_open_store(&store);
     if (code != VT_EXIT_OK) return code;
-    if (vt_store_list(store, &list, &n, &err) != VT_OK) code = vt_cli_fail(&err, NULL);
+    vt_status st = vt_store_list(store, &list, &n, &err);
+    if (st == VT_OK) st = look_into_touched(store, list, n, &err);
+    if (st != VT_OK) code = vt_cli_fail(&err, NULL);
     else code = as_json ? print_json(list, n) : print_table(list, n);
     for (size_t i = 0; i < n; i++) vt_store_entry_deinit(&list[i]);
     vt_free(list);

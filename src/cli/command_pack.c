@@ -115,6 +115,8 @@ static int pack(packing *p, int n_threads)
         st = vt_store_set_packed(p->store, &p->entry, true, &err);
     vt_cli_progress_end(&bar);
     if (st == VT_OK) return print_result(p);
+    if (st == VT_EVERIFY && p->entry.is_stale)
+        return vt_cli_fail(&err, "'vetro remove %s', then pull it again", p->entry.name);
     const char *remedy = remedy_for(st);
     return vt_cli_fail(&err, remedy ? "%s" : NULL, remedy);
 }

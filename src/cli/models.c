@@ -55,12 +55,16 @@ int vt_cli_find_model(const char *model, bool digest, vt_store_entry *out)
     int code = vt_cli_open_store(&store);
     if (code != VT_EXIT_OK) return code;
     code = vt_cli_resolve_model(store, model, &entry);
-    if (code == VT_EXIT_OK && digest) {
+    /* A stored file that was touched is not used before its bytes have been looked at: its answers
+     * would go by the digest of other ones. */
+    if (code == VT_EXIT_OK && (digest || entry.is_stale)) {
         vt_cli_progress bar;
         vt_cli_progress_begin(&bar);
         vt_status st = vt_store_digest(store, &entry, &bar.progress, &err);
         vt_cli_progress_end(&bar);
-        if (st != VT_OK) code = vt_cli_fail(&err, NULL);
+        if (st == VT_EVERIFY && entry.name != NULL)
+            code = vt_cli_fail(&err, "'vetro remove %s', then pull it again", entry.name);
+        else if (st != VT_OK) code = vt_cli_fail(&err, NULL);
     }
     vt_store_close(store);
     if (code == VT_EXIT_OK) *out = entry;

@@ -17,7 +17,9 @@ int vt_cli_open_store(vt_store **out);
 int vt_cli_resolve_model(vt_store *store, const char *model, vt_store_entry *out);
 
 /* The same in one call, without a store in hand. Free with vt_store_entry_deinit. When `digest` is
- * true the entry has the model's digest (computed, with a progress bar, when need be). */
+ * true the entry has the model's digest (computed, with a progress bar, when need be). A stored
+ * model whose files were changed since it was pulled is refused, whatever `digest` is: when they
+ * were touched, the digest is computed. */
 int vt_cli_find_model(const char *model, bool digest, vt_store_entry *out);
 
 /* A model's header and tokenizer, without its weights. */

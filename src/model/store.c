@@ -548,6 +548,15 @@ static vt_status refresh_manifest(const vt_store *store, const vt_store_entry *e
     return st;
 }
 
+/* The packed form was not used because of the touched files: now it can be. */
+static vt_status look_at_packed_again(const vt_store *store, vt_store_entry *entry, vt_err *err)
+{
+    if (entry->packed_problem == NULL) return VT_OK;
+    vt_free(entry->packed_problem);
+    entry->packed_problem = NULL;
+    return find_packed(store, entry, err);
+}
+
 vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progress *progress,
                           vt_err *err)
 {
@@ -564,7 +573,11 @@ vt_status vt_store_digest(vt_store *store, vt_store_entry *entry, const vt_progr
         st = check_stamp(entry, err);
         if (st != VT_OK) return st;
         /* When this cannot be written, the next call computes again: slower, not wrong. */
-        if (refresh_manifest(store, entry, NULL) == VT_OK) entry->is_stale = false;
+        if (refresh_manifest(store, entry, NULL) == VT_OK) {
+            entry->is_stale = false;
+            st = look_at_packed_again(store, entry, err);
+            if (st != VT_OK) return st;
+        }
     }
     memcpy(entry->digest, digest, sizeof digest);
     return VT_OK;

@@ -52,7 +52,7 @@ typedef struct {
     char *packed;          /* path of the packed form of this very model; NULL: none to use */
     uint64_t packed_bytes; /* its length */
     char *packed_problem;  /* why one that should be there is not used; NULL: no reason */
-    char *problem;         /* only from vt_store_list: why this one cannot be used; NULL: it can */
+    char *problem;         /* only in lists: why this one cannot be used; NULL: it can */
 } vt_store_entry;
 
 void vt_store_entry_deinit(vt_store_entry *entry);
@@ -61,7 +61,8 @@ void vt_store_entry_deinit(vt_store_entry *entry);
 VT_MUSTUSE vt_status vt_store_open(const char *dir, vt_store **out, vt_err *err);
 void vt_store_close(vt_store *store);
 
-/* By name; a model that is damaged is in the list with its problem. Free each entry and the array
+/* By name; a model that is damaged is in the list with its problem. No bytes are read: whether
+ * those of a stale entry were changed, vt_store_digest tells. Free each entry and the array
  * (vt_free). */
 VT_MUSTUSE vt_status vt_store_list(vt_store *store, vt_store_entry **out, size_t *n, vt_err *err);
 VT_MUSTUSE vt_status vt_store_find(vt_store *store, vt_slice name, vt_store_entry *out,
@@ -77,7 +78,7 @@ VT_MUSTUSE vt_status vt_store_resolve(vt_store *store, const char *model, vt_sto
 
 /* The model's digest: from the manifest while its files are untouched, else from the bytes (and
  * then kept in the manifest when nothing differs; VT_EVERIFY when something does). Also for entries
- * of plain paths. Updates entry->digest. */
+ * of plain paths. Updates entry->digest, and the packed form of an entry that was stale. */
 VT_MUSTUSE vt_status vt_store_digest(vt_store *store, vt_store_entry *entry,
                                      const vt_progress *progress, vt_err *err);
 

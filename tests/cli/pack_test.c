@@ -181,20 +181,70 @@ static void test_a_damaged_packed_form_gives_way_to_the_original_with_a_note(voi
     child_free(&want);
 }
 
-static void test_a_model_whose_files_were_touched_is_loaded_from_them(void **state)
+static void test_a_model_whose_files_were_touched_is_looked_at_and_used(void **state)
 {
     fixture *f = *state;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1234567890}};
     must_pack(f);
     assert_int_equal(utimensat(AT_FDCWD, f->original, times, 0), 0);
-    child_result r = run(f, "tiny");
+    child_result r = run(f, "tiny"); /* the bytes are the same: so is what was packed */
     assert_int_equal(r.code, 0);
-    assert_true(contains(&r.err, "touched"));
-    child_free(&r);
-    must_pack(f); /* looks at the bytes again: they are the same, and what was packed is used */
-    r = run(f, "tiny");
     assert_false(contains(&r.err, "packed"));
     child_free(&r);
+    assert_int_equal(utimensat(AT_FDCWD, f->original, NULL, 0), 0);
+    r = child_vetro(&f->options, "list");
+    assert_int_equal(r.code, 0);
+    assert_false(contains(&r.out, "damaged") || contains(&r.out, "stale"));
+    child_free(&r);
+}
+
+/* Never used under its old digest, packed or not; named by its path, too. */
+static void test_every_command_refuses_a_model_that_was_changed(void **state)
+{
+    fixture *f = *state;
+    char text[96], ids[96], out[96];
+    snprintf(text, sizeof text, "%s/text", f->home);
+    snprintf(ids, sizeof ids, "%s/ids", f->home);
+    snprintf(out, sizeof out, "%s/out", f->home);
+    copy_file(GGUF, text);
+    copy_file(GGUF, ids);
+    for (int is_packed = 0; is_packed < 2; is_packed++) {
+        if (is_packed) must_pack(f);
+        struct stat info;
+        assert_int_equal(stat(f->original, &info), 0);
+        flip(f->original, (long)info.st_size / 2);
+        const child_result all[] = {
+            run(f, "tiny"),
+            run(f, f->original),
+            child_vetro(&f->options, "run", "tiny", "hi", "-n", "3", "--json"),
+            child_vetro(&f->options, "chat", "tiny"),
+            child_vetro(&f->options, "perplexity", "tiny", text),
+            child_vetro(&f->options, "logits", "tiny", "--tokens", ids, "--out", out),
+            child_vetro(&f->options, "ask", "-m", "tiny", "-d", f->home, "why?"),
+            child_vetro(&f->options, "tokenize", "tiny", "hi"),
+            child_vetro(&f->options, "bench", "tiny", "-p", "1", "-n", "0", "-r", "1"),
+            child_vetro(&f->options, "show", "tiny"),
+            child_vetro(&f->options, "pack", "tiny"),
+        };
+        for (size_t i = 0; i < VT_COUNT(all); i++) {
+            child_result r = all[i];
+            if (r.code != 4 || !contains(&r.err, "model tiny was changed since it was pulled"))
+                fail_msg("%zu, packed %d: %d %s%s", i, is_packed, r.code, r.out.ptr, r.err.ptr);
+            if (!contains(&r.err, "'vetro remove tiny'")) fail_msg("%zu: %s", i, r.err.ptr);
+            assert_int_equal(r.out.len, 0);
+            child_free(&r);
+        }
+        child_result r = child_vetro(&f->options, "list");
+        assert_true(contains(&r.out, "damaged") && contains(&r.out, "was changed since"));
+        child_free(&r);
+        r = child_vetro(&f->options, "list", "--json");
+        assert_true(contains(&r.out, "\"problem\"") && !contains(&r.out, "\"digest\""));
+        child_free(&r);
+        flip(f->original, (long)info.st_size / 2); /* as it was: all is well again */
+        r = run(f, "tiny");
+        assert_int_equal(r.code, 0);
+        child_free(&r);
+    }
 }
 
 static void test_verify_finds_a_flipped_bit_in_the_weights(void **state)
@@ -379,8 +429,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             test_a_damaged_packed_form_gives_way_to_the_original_with_a_note, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_model_whose_files_were_touched_is_loaded_from_them,
+        cmocka_unit_test_setup_teardown(test_a_model_whose_files_were_touched_is_looked_at_and_used,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_command_refuses_a_model_that_was_changed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_verify_finds_a_flipped_bit_in_the_weights, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_verify_and_remove_print_json_and_codes_for_every_end,
