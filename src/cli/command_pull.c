@@ -2,6 +2,7 @@
 #include "cli/models.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 static void print_added(const char *what, const vt_store_added *added)
 {
@@ -31,8 +32,17 @@ static json_t *added_json(const vt_store_added *added)
         "was_there", added->was_there, "resumed_bytes", (json_int_t)added->n_resumed);
 }
 
-static const char *remedy_for(vt_status status)
+/* Of a local file nothing arrives and nothing is deleted. */
+static const char *local_remedy_for(vt_status status, const vt_store_add_options *o)
 {
+    if (status != VT_EVERIFY || o->sha256 == NULL) return NULL;
+    return "the file is left as it is; give the right --sha256, or another FILE";
+}
+
+static const char *remedy_for(vt_status status, const vt_store_add_options *o)
+{
+    struct stat info;
+    if (stat(o->what, &info) == 0) return local_remedy_for(status, o);
     switch (status) {
     case VT_ENOTFOUND: return "'vetro list --known' shows the models known by name";
     case VT_EIO: return "check the network; the same command goes on where this one stopped";
@@ -72,7 +82,7 @@ static int run_pull(const vt_args *args)
     vt_status st = vt_store_add(store, &options, &added, &err);
     vt_cli_progress_end(&bar);
     if (st != VT_OK) {
-        const char *remedy = remedy_for(st);
+        const char *remedy = remedy_for(st, &options);
         code = vt_cli_fail(&err, remedy ? "%s" : NULL, remedy);
     } else {
         known = vt_catalogue_by_digest(vt_slice_cstr(added.entry.digest));

@@ -289,21 +289,35 @@ static vt_status hash_local(adding *a, vt_err *err)
     return vt__store_hash_gguf(a->source, a->local, stamp, a->options->progress, err);
 }
 
+/* Is the file at `path` a model (with its other parts, of a split one)? */
+static vt_status read_header(const adding *a, const char *path, vt_model_summary *s, vt_err *err)
+{
+    vt_gguf *g = NULL;
+    vt_status st = vt_gguf_open(path, &g, err);
+    if (st == VT_OK && vt_gguf_packed(g) != NULL)
+        st = vt_fail(err, VT_EUNSUPPORTED,
+                     "%.200s is in vetro's packed form: pull the GGUF file and pack that",
+                     a->source);
+    if (st == VT_OK) st = vt_model_summarise(g, s, err);
+    vt_gguf_close(g);
+    return st;
+}
+
+/* What is no model is not even brought; and told by the name that the user knows it by. */
+static vt_status check_local(const adding *a, vt_err *err)
+{
+    vt_model_summary s;
+    return a->is_url ? VT_OK : read_header(a, a->source, &s, err);
+}
+
 /* The files are in place: are they a model, and the promised one? */
 static vt_status judge(adding *a, vt_err *err)
 {
     vt_store_entry *e = &a->result.entry;
     vt_model_summary s;
-    vt_gguf *g = NULL;
     e->path = vt__store_path(a->store, vt_slice_cstr(a->name), a->files[0]);
     if (e->path == NULL) return vt_fail(err, VT_ENOMEM, "out of memory");
-    vt_status st = vt_gguf_open(e->path, &g, err);
-    if (st == VT_OK && vt_gguf_packed(g) != NULL)
-        st = vt_fail(err, VT_EUNSUPPORTED,
-                     "%.200s is in vetro's packed form: pull the GGUF file and pack that",
-                     a->source);
-    if (st == VT_OK) st = vt_model_summarise(g, &s, err);
-    vt_gguf_close(g);
+    vt_status st = read_header(a, e->path, &s, err);
     if (st != VT_OK) return st;
     if ((a->result.was_linked || a->is_url) && a->local[0] != '\0')
         memcpy(e->digest, a->local, sizeof a->local);
@@ -404,6 +418,7 @@ vt_status vt_store_add(vt_store *store, const vt_store_add_options *options, vt_
     bool has_brought = false;
     vt_status st = decide(&a, err);
     if (st == VT_OK) st = list_files(&a, err);
+    if (st == VT_OK) st = check_local(&a, err);
     if (st == VT_OK) st = recognise(&a, err);
     if (st == VT_OK) st = check_name(&a, &is_done, err);
     if (st == VT_OK && !is_done) {

@@ -273,6 +273,28 @@ static void test_what_is_no_model_is_one_clear_message(void **state)
         }
 }
 
+static void test_pull_names_the_file_it_was_given_and_leaves_it_alone(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vetro-pull-XXXXXX";
+    const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    assert_non_null(mkdtemp(dir));
+    const child_options o = {.home = dir};
+    child_result r = child_vetro(&o, "pull", VT_TEST_DATA "/tiny/llama.tokens");
+    assert_int_equal(r.code, 1);
+    if (!contains(&r.err, VT_TEST_DATA "/tiny/llama.tokens") || contains(&r.err, dir))
+        fail_msg("%s", r.err.ptr);
+    child_free(&r);
+    r = child_vetro(&o, "pull", PLAIN, "--sha256", zeros);
+    assert_int_equal(r.code, 4);
+    if (!contains(&r.err, PLAIN ": wrong SHA-256") || contains(&r.err, "deleted"))
+        fail_msg("%s", r.err.ptr);
+    assert_true(contains(&r.err, "the file is left as it is"));
+    child_free(&r);
+    r = child_run(NULL, (const char *const[]){"/bin/rm", "-rf", dir, NULL});
+    child_free(&r);
+}
+
 static void test_a_model_without_a_tokenizer_serves_logits_only(void **state)
 {
     (void)state;
@@ -564,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_run_with_a_schema_prints_json_that_fits),
         cmocka_unit_test(test_wrong_usage_is_told_before_any_model_is_loaded),
         cmocka_unit_test(test_what_is_no_model_is_one_clear_message),
+        cmocka_unit_test(test_pull_names_the_file_it_was_given_and_leaves_it_alone),
         cmocka_unit_test(test_a_model_without_a_tokenizer_serves_logits_only),
         cmocka_unit_test(test_interrupting_ends_a_run_cleanly_and_as_shells_expect),
         cmocka_unit_test(test_a_reader_that_goes_away_ends_the_run),

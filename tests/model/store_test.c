@@ -153,7 +153,9 @@ static void test_what_is_no_model_leaves_nothing_behind(void **state)
     assert_int_equal(add(f, f->file, "x", zeros, &added, &err), VT_EVERIFY);
     assert_non_null(strstr(err.msg, zeros));
     assert_int_equal(truncate(f->file, 1000), 0);
-    assert_int_equal(add(f, f->file, "x", NULL, &added, NULL), VT_EINPUT);
+    assert_int_equal(add(f, f->file, "x", NULL, &added, &err), VT_EINPUT);
+    assert_ptr_equal(strstr(err.msg, f->file), err.msg); /* as the user has named it */
+    assert_null(strstr(err.msg, f->models));
     assert_int_equal(add(f, "/etc/passwd", "x", NULL, &added, NULL), VT_EINPUT);
     assert_int_equal(add(f, "/dev/null", "x", NULL, &added, NULL), VT_EINPUT);
     assert_int_equal(add(f, f->dir, "x", NULL, &added, NULL), VT_EUNSUPPORTED);
