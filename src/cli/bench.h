@@ -57,7 +57,7 @@ typedef struct {
 typedef struct {
     vt_bench_plan plan;
     vt_store_entry model; /* empty when only limits were asked for */
-    bool is_packed;       /* its packed form was opened */
+    bool is_packed;       /* what was opened is a packed form */
     char format[64];
     const char *isa;
     vt_cpu_features cpu;

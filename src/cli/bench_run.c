@@ -265,6 +265,14 @@ static void add_run(vt_bench_runs *runs, double seconds)
     if (runs->n < VT_BENCH_RUNS) runs->values[runs->n++] = seconds;
 }
 
+/* Known from the first opening on: whatever is broken off later, the figures name their model. */
+static void describe_model(bench_state *s)
+{
+    const vt_model *model = vt_engine_model(s->engine);
+    snprintf(s->b->format, sizeof s->b->format, "%s", vt_model_get_info(model)->format);
+    s->b->is_packed = vt_gguf_packed(vt_model_gguf(model)) != NULL;
+}
+
 /* Open the model, up to the first token's logits; how long that took is added to `load`, where
  * there is one. */
 static vt_status open_engine(bench_state *s, int n_threads, vt_bench_load *load, vt_err *err)
@@ -280,7 +288,7 @@ static vt_status open_engine(bench_state *s, int n_threads, vt_bench_load *load,
     double made = vt_clock_seconds();
     if (st == VT_OK) st = vt_session_extend(session, (const int32_t[]){0}, 1, s->progress, err);
     double end = vt_clock_seconds();
-    s->b->is_packed = st == VT_OK && options.path == s->b->model.packed;
+    if (st == VT_OK) describe_model(s);
     if (st == VT_OK && load != NULL) {
         add_run(&load->open, opened - start);
         add_run(&load->session, made - opened);
@@ -335,12 +343,8 @@ static vt_status run_threads(bench_state *s, int n_threads, vt_err *err)
 {
     vt_bench_load *load = &s->b->load;
     vt_status st = open_engine(s, n_threads, load->total.n == 0 ? load : NULL, err);
-    if (st == VT_OK) {
-        const vt_model_info *info = vt_model_get_info(vt_engine_model(s->engine));
-        snprintf(s->b->format, sizeof s->b->format, "%s", info->format);
-        if (s->tokens == NULL) st = make_tokens(s, err);
-    }
     if (st == VT_OK) st = check_depths(s, err);
+    if (st == VT_OK && s->tokens == NULL) st = make_tokens(s, err);
     for (size_t i = 0; i < s->b->plan.depths.n && st == VT_OK; i++)
         st = run_depth(s, s->b->plan.depths.values[i], err);
     close_engine(s);

@@ -134,6 +134,26 @@ static void test_the_picture_is_xml_with_a_line_for_every_series(void **state)
     child_free(&r);
 }
 
+static void test_a_packed_file_that_is_named_by_its_path_is_called_packed(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/vetro-bench-%ld.packed", (long)getpid());
+    child_result r = child_vetro(&home, "pack", TINY, "-o", path);
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    const char *const models[] = {TINY, path};
+    for (size_t i = 0; i < VT_COUNT(models); i++) {
+        r = child_vetro(&home, "bench", models[i], "-p", "1", "-n", "0", "-r", "1", "--json");
+        json_t *o = child_json(&r);
+        const json_t *packed = json_object_get(o, "packed");
+        assert_true(i == 0 ? json_is_false(packed) : json_is_true(packed));
+        json_decref(o);
+        child_free(&r);
+    }
+    unlink(path);
+}
+
 static void test_wrong_lists_and_a_missing_model_are_refused(void **state)
 {
     (void)state;
@@ -223,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_loading_is_measured_in_its_parts),
         cmocka_unit_test(test_the_table_names_model_and_memory),
         cmocka_unit_test(test_the_picture_is_xml_with_a_line_for_every_series),
+        cmocka_unit_test(test_a_packed_file_that_is_named_by_its_path_is_called_packed),
         cmocka_unit_test(test_wrong_lists_and_a_missing_model_are_refused),
         cmocka_unit_test(
             test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured),
