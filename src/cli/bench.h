@@ -64,7 +64,7 @@ typedef struct {
     vt_bench_test *tests;
     size_t n_tests;
     vt_limits limits[VT_BENCH_VALUES]; /* one for each number of threads; n_threads 0: none */
-    bool is_complete;                  /* every test ran */
+    bool is_complete;                  /* every test ran, and the limits */
     vt_bench_load load;                /* with the first number of threads */
     uint64_t memory_high_water;        /* of this process, before the limits were measured */
     double others; /* CPUs that other programs kept busy meanwhile; below 0: not known */

@@ -221,8 +221,8 @@ static uint32_t context_for(const vt_bench_plan *plan, uint32_t depth)
     return depth + (longest > 0 ? longest : 1);
 }
 
-/* Does the longest test fit into the model's context? Asked before anything is measured: what is
- * too deep comes last. */
+/* Does the longest test fit into the model's context? Asked before anything is measured, loading
+ * too: what is too deep comes last. */
 static vt_status check_depths(const bench_state *s, vt_err *err)
 {
     const vt_bench_plan *plan = &s->b->plan;
@@ -313,6 +313,7 @@ static vt_status measure_load(bench_state *s, int n_threads, vt_err *err)
     vt_status st = VT_OK;
     for (int i = -1; i < n_runs && st == VT_OK; i++) {
         st = open_engine(s, n_threads, i < 0 ? NULL : load, err);
+        if (i < 0 && st == VT_OK) st = check_depths(s, err);
         close_engine(s);
         vt_progress_report(s->progress, "load", (uint64_t)i + 2, (uint64_t)n_runs + 1);
     }
@@ -399,8 +400,8 @@ vt_status vt_bench_run(vt_bench *b, vt_cli_progress *bar, vt_err *err)
         st = run_threads(&s, (int)plan->threads.values[i], err);
     vt_free(s.tokens);
     b->memory_high_water = memory_high_water(); /* the limits' own memory is not the model's */
-    b->is_complete = st == VT_OK;
     if (st == VT_OK && plan->wants_limits) st = measure_limits(b, kernels, &bar->progress, err);
+    b->is_complete = st == VT_OK;
     double now = busy_seconds(), elapsed = vt_clock_seconds() - start;
     b->others = busy < 0 || now < 0 ? -1 : (now - busy - (own_seconds() - own)) / elapsed;
     if (b->others > -1 && b->others < 0) b->others = 0; /* ticks are coarse */

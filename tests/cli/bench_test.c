@@ -186,6 +186,11 @@ static void test_a_depth_past_the_models_context_is_an_error_with_numbers(void *
     assert_int_equal(r.out.len, 0);
     assert_non_null(strstr(r.err.ptr, "a context of 1000512 tokens was asked for"));
     child_free(&r);
+    /* loading, too */
+    r = child_vetro(&home, "bench", TINY, "-d", "0,1000000", "-r", "1", "--load", "--json");
+    assert_int_equal(r.code, 1);
+    assert_int_equal(r.out.len, 0);
+    child_free(&r);
 }
 
 static void test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured(void **state)
@@ -235,6 +240,44 @@ static void test_what_was_measured_before_ctrl_c_is_printed(void **state)
     }
 }
 
+/* Run bench with --json, and Ctrl-C later and later until it has something to print. */
+static json_t *interrupted_json(const char *const *arguments, size_t n)
+{
+    const char *argv[16] = {VT_BINARY, "bench", TINY, "--json"};
+    for (size_t i = 0; i < n; i++) argv[4 + i] = arguments[i];
+    for (int ms = 40; ms < 60000; ms += ms / 2) {
+        const child_options o = {.home = home.home, .interrupt_after_ms = ms};
+        child_result r = child_run(&o, argv);
+        json_t *printed = r.out.len > 0 ? child_json(&r) : NULL;
+        assert_int_equal(r.code, 128 + SIGINT);
+        child_free(&r);
+        if (printed != NULL) return printed;
+    }
+    fail();
+    return NULL;
+}
+
+/* The test takes moments, the limits seconds. */
+static void test_limits_that_were_broken_off_are_not_complete(void **state)
+{
+    (void)state;
+    static const char *const arguments[] = {"-p", "0", "-n", "1", "-r", "1", "-t", "1", "--limits"};
+    json_t *o = interrupted_json(arguments, VT_COUNT(arguments));
+    assert_int_equal(json_array_size(json_object_get(o, "tests")), 1);
+    assert_true(json_is_false(json_object_get(o, "complete")));
+    json_decref(o);
+}
+
+static void test_loading_that_was_broken_off_names_its_model(void **state)
+{
+    (void)state;
+    static const char *const arguments[] = {"--load", "-r", "100", "-p", "100000", "-n", "0"};
+    json_t *o = interrupted_json(arguments, VT_COUNT(arguments));
+    assert_true(json_is_false(json_object_get(o, "complete")));
+    assert_true(strlen(json_string_value(json_object_get(o, "format"))) > 0);
+    json_decref(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +287,8 @@ int main(void)
         cmocka_unit_test(test_the_table_names_model_and_memory),
         cmocka_unit_test(test_the_picture_is_xml_with_a_line_for_every_series),
         cmocka_unit_test(test_a_packed_file_that_is_named_by_its_path_is_called_packed),
+        cmocka_unit_test(test_limits_that_were_broken_off_are_not_complete),
+        cmocka_unit_test(test_loading_that_was_broken_off_names_its_model),
         cmocka_unit_test(test_wrong_lists_and_a_missing_model_are_refused),
         cmocka_unit_test(
             test_a_picture_that_cannot_be_written_is_known_before_anything_is_measured),
