@@ -106,7 +106,8 @@ static bool fill_panel(panel *p)
             p->most_x = fmax(p->most_x, place_of(p, t));
             p->most_y = fmax(p->most_y, t->rates.values[t->rates.n - 1]);
             p->most_y = fmax(p->most_y, limit_rate(p->b, t));
-            has_line = has_line || i > 0;
+            /* They are in order. A place that was asked for twice makes no line. */
+            has_line = has_line || place_of(p, t) > place_of(p, p->lines[l].points[0]);
         }
     p->most_y *= 1.08; /* room for the highest label */
     return has_line && p->most_x > 0;

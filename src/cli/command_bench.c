@@ -30,6 +30,14 @@ static bool parse_list(const char *text, uint32_t most, vt_bench_list *out)
     return false;
 }
 
+/* Has it two different values? */
+static bool varies(const vt_bench_list *list)
+{
+    for (size_t i = 1; i < list->n; i++)
+        if (list->values[i] != list->values[0]) return true;
+    return false;
+}
+
 /* The options, checked; VT_EXIT_OK or an exit code. */
 static int read_plan(const vt_args *args, vt_bench_plan *p)
 {
@@ -63,9 +71,9 @@ static int read_plan(const vt_args *args, vt_bench_plan *p)
         return vt_cli_usage(args, "MODEL is missing (only --limits needs none)");
     if (!p->has_model && (p->wants_load || vt_args_has(args, "svg")))
         return vt_cli_usage(args, "MODEL is missing");
-    if (vt_args_has(args, "svg") && p->depths.n < 2 && p->threads.n < 2)
-        return vt_cli_usage(args, "--svg draws lines: give two depths (-d 0,4096) or two numbers "
-                                  "of threads (-t 1,2)");
+    if (vt_args_has(args, "svg") && !varies(&p->depths) && !varies(&p->threads))
+        return vt_cli_usage(args, "--svg draws lines: give two different depths (-d 0,4096) or "
+                                  "numbers of threads (-t 1,2)");
     return VT_EXIT_OK;
 }
 

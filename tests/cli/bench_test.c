@@ -132,6 +132,9 @@ static void test_the_picture_is_xml_with_a_line_for_every_series(void **state)
     r = child_vetro(&home, "bench", TINY, "--svg", path);
     expect_usage_error(&r, "--svg draws lines");
     child_free(&r);
+    r = child_vetro(&home, "bench", TINY, "-d", "4,4", "-t", "1,1", "--svg", path);
+    expect_usage_error(&r, "--svg draws lines"); /* of some width */
+    child_free(&r);
 }
 
 static void test_a_packed_file_that_is_named_by_its_path_is_called_packed(void **state)
