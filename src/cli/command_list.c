@@ -61,14 +61,15 @@ static int print_known(bool as_json)
     for (size_t i = 0; i < n; i++) {
         char size[VT_CLI_SIZE_TEXT];
         if (as_json)
-            json_array_append_new(models,
-                                  json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?}", "name",
-                                            known[i].name, "title", known[i].title, "bytes",
-                                            (json_int_t)known[i].n_bytes, "digest", known[i].sha256,
-                                            "licence", known[i].licence, "source", known[i].url));
+            json_array_append_new(
+                models, json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?, s:s?}", "name", known[i].name,
+                                  "title", known[i].title, "bytes", (json_int_t)known[i].n_bytes,
+                                  "digest", known[i].sha256, "licence", known[i].licence, "source",
+                                  known[i].url, "caveat", known[i].caveat));
         else
-            printf("%-22s %10s  %-12s  %s\n", known[i].name,
-                   vt_cli_size_text(known[i].n_bytes, size), known[i].licence, known[i].title);
+            printf("%-22s %10s  %-12s  %s%s%s\n", known[i].name,
+                   vt_cli_size_text(known[i].n_bytes, size), known[i].licence, known[i].title,
+                   known[i].caveat ? ": " : "", known[i].caveat ? known[i].caveat : "");
     }
     if (as_json) return vt_cli_print_json(json_pack("{s:o}", "known", models));
     json_decref(models);

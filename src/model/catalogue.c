@@ -57,6 +57,7 @@ static const vt_catalogue_entry entries[] = {
                  "Prohibited Use Policy.",
         .sampling = {.temperature = 1.0, .top_k = 64, .top_p = 0.95},
         .sampling_source = "the publisher's generation_config.json (Gemma 3)",
+        .caveat = "needs an account at its publisher; this version cannot run its family",
     },
 };
 

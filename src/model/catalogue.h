@@ -25,6 +25,7 @@ typedef struct {
     const char *terms; /* shown before the model is used first; NULL: a free licence, named */
     vt_sampling sampling;
     const char *sampling_source;
+    const char *caveat; /* what is in the way of pulling and running it; NULL: nothing */
 } vt_catalogue_entry;
 
 const vt_catalogue_entry *vt_catalogue_all(size_t *n);

@@ -363,6 +363,7 @@ static void test_the_catalogue_is_consistent(void **state)
         assert_ptr_equal(vt_catalogue_find(vt_slice_cstr(all[i].name)), &all[i]);
         assert_ptr_equal(vt_catalogue_by_digest(vt_slice_cstr(all[i].sha256)), &all[i]);
         assert_non_null(all[i].sampling_source);
+        if (all[i].url == NULL) assert_non_null(all[i].caveat);
         if (all[i].url == NULL) continue;
         assert_true(vt_slice_starts(vt_slice_cstr(all[i].url), VT_S("https://huggingface.co/")));
         assert_true(vt_slice_ends(vt_slice_cstr(all[i].url), vt_slice_cstr(all[i].file_name)));
