@@ -121,6 +121,13 @@ static int pack(packing *p, int n_threads)
     return vt_cli_fail(&err, remedy ? "%s" : NULL, remedy);
 }
 
+/* Whatever the manifest says: -o may have put it there, or somebody have taken it away. */
+static bool is_there(const packing *p)
+{
+    struct stat info;
+    return lstat(p->path, &info) == 0;
+}
+
 /* --verify: MODEL is a packed file, or a model that has one. */
 static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SHA256_HEX + 1],
                               vt_err *err)
@@ -130,6 +137,8 @@ static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SH
     vt_packed *packed = NULL;
     vt_cli_progress_begin(&bar);
     vt_status st = vt_pool_new(n_threads, &pool, err);
+    if (st == VT_OK && p->own_path != NULL && !is_there(p))
+        st = vt_fail(err, VT_ENOTFOUND, "%s has no packed form", p->entry.name);
     if (st == VT_OK) st = vt_packed_open(p->path, &packed, err);
     /* What should be a packed file and does not look like one is damaged. */
     if (p->own_path != NULL && st == VT_EINPUT) st = VT_ECORRUPT;
@@ -144,6 +153,22 @@ static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SH
     return st;
 }
 
+/* The message, with a command that puts it right. */
+static int fail_verify(const packing *p, vt_status st, const vt_err *err)
+{
+    const char *name = p->entry.name;
+    if (st == VT_ENOTFOUND && name != NULL)
+        return vt_cli_fail(err, "'vetro pack %s' writes one", name);
+    if (st != VT_ECORRUPT) return vt_cli_fail(err, NULL);
+    if (p->own_path != NULL)
+        return vt_cli_fail(err, "'vetro pack --force %s' writes it anew", name);
+    return vt_cli_fail(
+        err,
+        "'vetro pack --force MODEL -o %s' writes it anew, from the model that it was "
+        "made from",
+        p->path);
+}
+
 static int verify(const packing *p, int n_threads)
 {
     vt_err err = {0};
@@ -152,8 +177,7 @@ static int verify(const packing *p, int n_threads)
     const vt_status st = verify_bytes(p, n_threads, source, &err);
     int code = VT_EXIT_OK;
     if (st != VT_OK) {
-        code = vt_cli_fail(&err,
-                           st == VT_ECORRUPT ? "'vetro pack --force MODEL' writes it anew" : NULL);
+        code = fail_verify(p, st, &err);
         if (st != VT_ECORRUPT) return code;
         code = VT_EXIT_UNVERIFIED;
     }

@@ -69,8 +69,9 @@ static vt_status check_lengths(const vt_packed_header *h, uint64_t file_size, vt
 {
     uint64_t head;
     if (h->n_file_bytes != file_size)
-        return vt_fail(err, VT_ECORRUPT, "it has %llu bytes, not %llu as it says: it was cut off",
-                       (unsigned long long)file_size, (unsigned long long)h->n_file_bytes);
+        return vt_fail(err, VT_ECORRUPT, "it has %llu bytes, not %llu as it says: %s",
+                       (unsigned long long)file_size, (unsigned long long)h->n_file_bytes,
+                       file_size < h->n_file_bytes ? "it was cut off" : "something was appended");
     if (h->n_metadata_bytes > VT__GGUF_MAX_HEADER || h->n_tensors > VT__GGUF_MAX_LIST ||
         h->n_name_bytes > MAX_NAMES || !head_bytes(h, &head) || h->tiles_at < head ||
         h->tiles_at > h->n_file_bytes || h->tiles_at % VT_PACKED_ALIGN != 0 ||

@@ -298,6 +298,44 @@ static void test_verify_and_remove_print_json_and_codes_for_every_end(void **sta
     child_free(&r);
 }
 
+static void test_what_a_failed_verify_says_to_do_puts_it_right(void **state)
+{
+    fixture *f = *state;
+    char path[96], says[160];
+    child_result r = child_vetro(&f->options, "pack", "tiny", "--verify");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "tiny has no packed form") &&
+                contains(&r.err, "'vetro pack tiny'"));
+    child_free(&r);
+    must_pack(f); /* as it says */
+    flip(f->packed, (2 << 20) + 1000);
+    r = child_vetro(&f->options, "pack", "tiny", "--verify");
+    assert_int_equal(r.code, 4);
+    assert_true(contains(&r.err, "'vetro pack --force tiny'"));
+    child_free(&r);
+    /* elsewhere */
+    snprintf(path, sizeof path, "%s/my.packed", f->home);
+    snprintf(says, sizeof says, "'vetro pack --force MODEL -o %s'", path);
+    r = child_vetro(&f->options, "pack", "tiny", "-o", path);
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    FILE *file = fopen(path, "ab");
+    assert_non_null(file);
+    fputs("more", file);
+    assert_int_equal(fclose(file), 0);
+    r = child_vetro(&f->options, "pack", path, "--verify");
+    assert_int_equal(r.code, 4);
+    if (!contains(&r.err, "appended") || contains(&r.err, "cut off") || !contains(&r.err, says))
+        fail_msg("%s", r.err.ptr);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "--force", "tiny", "-o", path);
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", path, "--verify");
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+}
+
 /* None of the files of a split model is, --force or not. */
 static void own_parts_are_not_written_over(const fixture *f)
 {
@@ -359,6 +397,14 @@ static void test_a_file_elsewhere_is_a_model_of_its_own_and_not_overwritten(void
     r = child_vetro(&f->options, "pack", OTHER, "-o", f->home, "--force");
     assert_int_equal(r.code, 1);
     assert_true(contains(&r.err, "is a directory"));
+    child_free(&r);
+    /* nor is a link to another file replaced */
+    char link[96];
+    snprintf(link, sizeof link, "%s/link", f->home);
+    assert_int_equal(symlink(path, link), 0);
+    r = child_vetro(&f->options, "pack", OTHER, "-o", link, "--force");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.err, "is a symbolic link"));
     child_free(&r);
     /* a link leads to the model's own file, which --force must not replace either */
     char own[256];
@@ -434,6 +480,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_command_refuses_a_model_that_was_changed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_verify_finds_a_flipped_bit_in_the_weights, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_a_failed_verify_says_to_do_puts_it_right, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_verify_and_remove_print_json_and_codes_for_every_end,
                                         setup, teardown),
