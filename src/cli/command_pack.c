@@ -199,7 +199,8 @@ static int remove_packed(packing *p)
 {
     vt_err err = {0};
     char size[VT_CLI_SIZE_TEXT];
-    const bool was_there = p->entry.packed != NULL || p->entry.packed_problem != NULL;
+    const bool was_there =
+        p->entry.packed != NULL || p->entry.packed_problem != NULL || is_there(p);
     struct stat info;
     uint64_t n_bytes = stat(p->path, &info) == 0 ? (uint64_t)info.st_size : 0;
     if (was_there && vt_store_set_packed(p->store, &p->entry, false, &err) != VT_OK)

@@ -336,6 +336,19 @@ static void test_what_a_failed_verify_says_to_do_puts_it_right(void **state)
     child_free(&r);
 }
 
+static void test_remove_takes_what_output_put_into_the_store(void **state)
+{
+    fixture *f = *state;
+    child_result r = child_vetro(&f->options, "pack", "tiny", "-o", f->packed);
+    assert_int_equal(r.code, 0);
+    child_free(&r);
+    r = child_vetro(&f->options, "pack", "tiny", "--remove");
+    assert_int_equal(r.code, 0);
+    assert_true(contains(&r.out, "is gone"));
+    child_free(&r);
+    assert_int_equal(access(f->packed, F_OK), -1);
+}
+
 /* None of the files of a split model is, --force or not. */
 static void own_parts_are_not_written_over(const fixture *f)
 {
@@ -482,6 +495,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_verify_finds_a_flipped_bit_in_the_weights, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_what_a_failed_verify_says_to_do_puts_it_right, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_remove_takes_what_output_put_into_the_store, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_verify_and_remove_print_json_and_codes_for_every_end,
                                         setup, teardown),
