@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "cli/output.h"
+#include "cli/prefixes.h"
 #include "model/network.h"
 #include "model/packed.h"
 
@@ -111,6 +112,8 @@ static int pack(packing *p, int n_threads)
         st = look_at_target(p, source, &err);
     }
     if (st == VT_OK && !p->was_there) st = write_packed(p, source, n_threads, &bar.progress, &err);
+    /* Nobody knows what was wrong with the one that had to be replaced. */
+    if (st == VT_OK && vt_args_flag(p->args, "force")) vt_cli_forget_prefixes(source);
     if (st == VT_OK && p->own_path != NULL)
         st = vt_store_set_packed(p->store, &p->entry, true, &err);
     vt_cli_progress_end(&bar);
@@ -132,6 +135,7 @@ static bool is_there(const packing *p)
 static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SHA256_HEX + 1],
                               vt_err *err)
 {
+    bool is_damaged = false;
     vt_cli_progress bar;
     vt_pool *pool = NULL;
     vt_packed *packed = NULL;
@@ -145,8 +149,10 @@ static vt_status verify_bytes(const packing *p, int n_threads, char source[VT_SH
     if (st == VT_OK) {
         st = vt_packed_verify(packed, pool, &bar.progress, err);
         if (st == VT_EIO) st = VT_ECORRUPT; /* a sector that can't be read */
+        is_damaged = st == VT_ECORRUPT;
     }
     vt_cli_progress_end(&bar);
+    if (is_damaged) vt_cli_forget_prefixes(packed->header.source);
     if (st == VT_OK) vt_sha256_hex(packed->header.source, source);
     vt_packed_close(packed);
     vt_pool_free(pool);

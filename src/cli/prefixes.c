@@ -137,3 +137,28 @@ int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m)
     vt_free(dir);
     return st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
 }
+
+void vt_cli_forget_prefixes(const uint8_t digest[VT_SHA256_BYTES])
+{
+    char *dir = NULL;
+    vt_prefix_files *files = NULL;
+    vt_err err = {0};
+    vt_key model;
+    memcpy(model.bytes, digest, sizeof model.bytes);
+    const vt_prefix_gc options = {.max_bytes = UINT64_MAX, .forgets = &model, .waits = true};
+    vt_prefix_gc_result r = {0};
+    if (vt_cli_prefix_dir(&dir) != VT_EXIT_OK) return;
+    vt_status st = vt_prefix_files_open(dir, false, &files, &err);
+    if (st == VT_OK) st = vt_prefix_files_gc(files, &options, &r, &err);
+    if (st == VT_OK && r.n_failed > 0) st = vt_fail(&err, VT_EIO, "%s", r.why.msg);
+    if (r.n_removed > 0)
+        vt_cli_note("vetro: %zu stored blocks of prompts were removed: they may have been computed "
+                    "with it",
+                    r.n_removed);
+    if (st != VT_OK && st != VT_ENOTFOUND)
+        vt_cli_note("vetro: blocks of prompts that may have been computed with it are still "
+                    "stored: %s; 'vetro kv gc --all' removes all",
+                    err.msg);
+    vt_prefix_files_close(files);
+    vt_free(dir);
+}

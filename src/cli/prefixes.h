@@ -21,6 +21,10 @@ int vt_cli_check_prefixes(const vt_args *args);
  * caller has made it an array, grows by each prompt. */
 int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m);
 
+/* Remove what is stored for the model with this digest, because it may have been computed with
+ * weights that are not the model's; says how much on standard error. */
+void vt_cli_forget_prefixes(const uint8_t digest[VT_SHA256_BYTES]);
+
 /* DATA/kv; free with vt_free. */
 int vt_cli_prefix_dir(char **out);
 

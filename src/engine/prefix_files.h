@@ -102,10 +102,11 @@ VT_MUSTUSE vt_status vt_prefix_files_bytes(vt_prefix_files *f, uint64_t *out, vt
 uint64_t vt_prefix_files_budget(const vt_prefix_files *f, uint64_t wanted, uint64_t used);
 
 typedef struct {
-    uint64_t max_bytes; /* keep the last used up to this */
-    bool all;           /* keep nothing */
-    bool checks;        /* read every file, and remove what is damaged inside */
-    bool waits;         /* for another process that is at it; else VT_EEXIST */
+    uint64_t max_bytes;    /* keep the last used up to this */
+    bool all;              /* keep nothing */
+    const vt_key *forgets; /* keep nothing of the model with this digest; may be NULL */
+    bool checks;           /* read every file, and remove what is damaged inside */
+    bool waits;            /* for another process that is at it; else VT_EEXIST */
     const vt_progress *progress;
 } vt_prefix_gc;
 

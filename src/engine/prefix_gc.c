@@ -339,7 +339,8 @@ static vt_status remove_useless(vt_prefix_files *f, vt_prefix_listing *l, const 
         if (file->block.numerics != VT_NUMERICS_VERSION) file->used_ns = 0;
         /* parents stand before their children */
         if (file->parent != NO_PARENT && is_gone(&l->files[file->parent])) file->is_lost = true;
-        if (!is_damaged && !file->is_lost) continue;
+        const bool is_unwanted = o->forgets != NULL && vt_key_eq(o->forgets, &file->block.model);
+        if (!is_damaged && !file->is_lost && !is_unwanted) continue;
         if (remove_file(f, file, r)) file->name[0] = '\0';
     }
     return st;

@@ -269,6 +269,34 @@ static void test_verify_finds_a_flipped_bit_in_the_weights(void **state)
     child_free(&r);
 }
 
+/* Whoever computes with damaged weights must not find that again after they were put right. */
+static void test_what_was_computed_with_a_damaged_packed_form_is_forgotten(void **state)
+{
+    fixture *f = *state;
+    static const char *const repairs[] = {"--verify", "--force"};
+    char prompt[1200] = "";
+    for (int i = 0; i < 60; i++) strcat(prompt, "one two three ");
+    for (size_t i = 0; i < VT_COUNT(repairs); i++) {
+        must_pack(f);
+        spoil(f->packed);
+        child_result r = child_vetro(&f->options, "run", "tiny", "--raw", prompt, "-n", "1");
+        assert_int_equal(r.code, 0);
+        child_free(&r);
+        r = child_vetro(&f->options, "kv", "list");
+        assert_true(contains(&r.out, "tiny"));
+        child_free(&r);
+        r = child_vetro(&f->options, "pack", "tiny", repairs[i]);
+        assert_int_equal(r.code, i == 0 ? 4 : 0);
+        assert_true(contains(&r.err, "stored blocks of prompts were removed"));
+        child_free(&r);
+        r = child_vetro(&f->options, "kv", "list");
+        assert_true(contains(&r.out, "no prefixes are stored"));
+        child_free(&r);
+        r = child_vetro(&f->options, "pack", "tiny", "--remove");
+        child_free(&r);
+    }
+}
+
 static void test_verify_and_remove_print_json_and_codes_for_every_end(void **state)
 {
     fixture *f = *state;
@@ -498,6 +526,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_remove_takes_what_output_put_into_the_store, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            test_what_was_computed_with_a_damaged_packed_form_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify_and_remove_print_json_and_codes_for_every_end,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
