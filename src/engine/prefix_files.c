@@ -98,22 +98,6 @@ DIR *vt__prefix_read_dir(const vt_prefix_files *f)
     return d;
 }
 
-bool vt__prefix_has(const vt_prefix_files *f, const vt_key *key)
-{
-    char hex[VT_SHA256_HEX + 1];
-    bool has = false;
-    struct stat info;
-    const struct dirent *e;
-    DIR *d = vt__prefix_read_dir(f);
-    vt_sha256_hex(key->bytes, hex);
-    while (d != NULL && !has && (e = readdir(d)) != NULL)
-        has =
-            vt__prefix_is_name(e->d_name) && strncmp(e->d_name + AT_KEY, hex, VT_SHA256_HEX) == 0 &&
-            fstatat(f->dirfd, e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
-    if (d != NULL) closedir(d);
-    return has;
-}
-
 vt_status vt__prefix_open_file(const vt_prefix_files *f, const char *name, int *fd,
                                uint64_t *n_bytes, vt_err *err)
 {
@@ -144,6 +128,31 @@ vt_status vt__prefix_read_head(int fd, uint64_t n_bytes, const char *name, vt_bl
         return vt_fail(err, VT_ECORRUPT, "its name is not that of what is in it");
     *out = b;
     return VT_OK;
+}
+
+static bool has_good_head(const vt_prefix_files *f, const char *name)
+{
+    vt_block b;
+    uint64_t n_bytes = 0;
+    int fd = -1;
+    if (vt__prefix_open_file(f, name, &fd, &n_bytes, NULL) != VT_OK) return false;
+    const bool is_good = vt__prefix_read_head(fd, n_bytes, name, &b, NULL) == VT_OK;
+    close(fd);
+    return is_good;
+}
+
+bool vt__prefix_has(const vt_prefix_files *f, const vt_key *key)
+{
+    char hex[VT_SHA256_HEX + 1];
+    bool has = false;
+    const struct dirent *e;
+    DIR *d = vt__prefix_read_dir(f);
+    vt_sha256_hex(key->bytes, hex);
+    while (d != NULL && !has && (e = readdir(d)) != NULL)
+        has = vt__prefix_is_name(e->d_name) &&
+              strncmp(e->d_name + AT_KEY, hex, VT_SHA256_HEX) == 0 && has_good_head(f, e->d_name);
+    if (d != NULL) closedir(d);
+    return has;
 }
 
 vt_status vt_prefix_files_load(vt_prefix_files *f, vt_block *b, uint8_t *image, size_t room,

@@ -13,7 +13,7 @@ struct vt_prefix_files {
 /* Is it a name of vt_prefix_file_name's form? */
 bool vt__prefix_is_name(const char *name);
 
-/* Is there a plain file of the block with this key? Looks through the directory. */
+/* Is there a file of the block with this key, and its header whole? Looks through the directory. */
 bool vt__prefix_has(const vt_prefix_files *f, const vt_key *key);
 
 /* An own stream of the directory (closedir); NULL: errno says why. */

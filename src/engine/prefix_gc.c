@@ -297,6 +297,11 @@ static vt_status find_superseded(vt_prefix_listing *l, vt_err *err)
     return VT_OK;
 }
 
+static bool is_useless(const vt_prefix_file *file)
+{
+    return file->problem[0] != '\0' || file->is_lost;
+}
+
 static bool is_gone(const vt_prefix_file *file)
 {
     return file->name[0] == '\0';
@@ -335,12 +340,11 @@ static vt_status remove_useless(vt_prefix_files *f, vt_prefix_listing *l, const 
     if (st == VT_OK) st = find_superseded(l, err);
     for (size_t i = 0; i < l->n && st == VT_OK; i++) {
         vt_prefix_file *file = &l->files[i];
-        const bool is_damaged = file->problem[0] != '\0';
         if (file->block.numerics != VT_NUMERICS_VERSION) file->used_ns = 0;
-        /* parents stand before their children */
-        if (file->parent != NO_PARENT && is_gone(&l->files[file->parent])) file->is_lost = true;
+        /* parents stand before their children; one that could not be removed is no better */
+        if (file->parent != NO_PARENT && is_useless(&l->files[file->parent])) file->is_lost = true;
         const bool is_unwanted = o->forgets != NULL && vt_key_eq(o->forgets, &file->block.model);
-        if (!is_damaged && !file->is_lost && !is_unwanted) continue;
+        if (!is_useless(file) && !is_unwanted) continue;
         if (remove_file(f, file, r)) file->name[0] = '\0';
     }
     return st;

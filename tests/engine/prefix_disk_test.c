@@ -427,6 +427,30 @@ static void test_a_missing_block_is_told_from_the_end_and_what_is_behind_it_is_c
     prefix_remove_dir(dir);
 }
 
+static void test_what_is_behind_a_damaged_header_goes_in_the_same_run(void **state)
+{
+    (void)state;
+    char dir[64], path[256];
+    const uint8_t bytes[100] = {0};
+    make_stored(dir);
+    (void)path_of(dir, 64, path);
+    write_file(path, bytes, sizeof bytes);
+    vt_prefix_listing l = prefix_list(dir);
+    assert_int_equal(l.n, 5);
+    for (size_t i = 0; i < l.n; i++)
+        assert_int_equal(l.files[i].is_lost, l.files[i].block.position > 64);
+    vt_prefix_listing_deinit(&l);
+    vt_prefix_gc_result r;
+    collect(dir, 1 << 30, &r);
+    assert_int_equal(r.n_removed, 4);
+    assert_int_equal(r.n_damaged, 1);
+    assert_int_equal(r.n_left, 1);
+    collect(dir, 1 << 30, &r);
+    assert_int_equal(r.n_removed, 0);
+    prefix_close(start(dir, NULL, 64, VT_MISS_ENDS));
+    prefix_remove_dir(dir);
+}
+
 static void test_the_writer_keeps_to_its_budget(void **state)
 {
     (void)state;
@@ -581,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_what_was_not_used_for_longest_goes_ends_of_prefixes_first),
         cmocka_unit_test(
             test_a_missing_block_is_told_from_the_end_and_what_is_behind_it_is_collected),
+        cmocka_unit_test(test_what_is_behind_a_damaged_header_goes_in_the_same_run),
         cmocka_unit_test(test_the_writer_keeps_to_its_budget),
         cmocka_unit_test(test_a_budget_is_no_more_than_a_tenth_of_what_is_free),
         cmocka_unit_test(test_a_small_tree_gives_up_the_ends_that_were_not_used_for_longest),
