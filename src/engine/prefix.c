@@ -74,6 +74,11 @@ bool vt_engine_flush_prefixes(vt_engine *e, uint32_t timeout_ms)
     return e->prefixes == NULL || vt__prefix_writer_flush(&e->prefixes->writer, timeout_ms);
 }
 
+bool vt_engine_prefix_problem(vt_engine *e, char *out, size_t size)
+{
+    return e->prefixes != NULL && vt__prefix_writer_problem(&e->prefixes->writer, out, size);
+}
+
 void vt__prefix_free(vt_prefix_store *p)
 {
     if (p == NULL) return;
@@ -424,11 +429,13 @@ void vt__prefix_synced(vt_prefix_store *p, const vt_session *s)
     char problem[192];
     if (t == NULL) return;
     keep(p, s, true);
+    /* looked at before: the writer forgets it when a path begins */
+    const bool has_problem = vt__prefix_writer_problem(&p->writer, problem, sizeof problem);
     if (p->files != NULL && s->n_tokens >= MIN_WRITTEN) write_path(p, t, s->tokens, s->n_tokens);
     if (p->options.on_sync == NULL) return;
     p->report.tokens = s->tokens;
     p->report.n_tokens = s->n_tokens;
-    if (vt__prefix_writer_problem(&p->writer, problem, sizeof problem)) p->report.problem = problem;
+    if (has_problem) p->report.problem = problem;
     p->options.on_sync(p->options.ctx, &p->report);
     p->report.problem = NULL;
 }

@@ -67,7 +67,8 @@ typedef struct {
     int32_t stored[VT_PREFIX_SHOWN]; /* VT_MISS_PARTS: how the stored one goes on from there */
     size_t n_stored;
     bool has_disk;
-    const char *problem; /* of the disk store, or NULL: "cannot write ...: No space left" */
+    const char *problem; /* vt_engine_prefix_problem before this sync's blocks are written, or NULL;
+                          * borrowed for the call */
 } vt_prefix_report;
 
 typedef struct {
@@ -89,6 +90,10 @@ VT_MUSTUSE vt_status vt_engine_keep_prefixes(vt_engine *e, const vt_prefix_optio
 /* Wait until everything is written, at most timeout_ms. False when the time was up, or a block
  * could not be written. */
 bool vt_engine_flush_prefixes(vt_engine *e, uint32_t timeout_ms);
+
+/* Why what was computed last is not on disk, or not to its end: "cannot write ...: No space left"
+ * into out. False when nothing of the kind has happened so far. */
+bool vt_engine_prefix_problem(vt_engine *e, char *out, size_t size);
 
 /* The report as lines for a person, each beginning with "cache: "; t (may be NULL) gives the texts
  * of the tokens around the place where the prompt parts. */

@@ -67,6 +67,7 @@ typedef struct {
     bool is_leaf;      /* nothing follows it */
     bool is_lost;      /* a block before it is missing: nothing can use it */
     bool is_stuck;     /* it could not be removed */
+    bool is_kept;      /* vt_prefix_gc's kept_end, or before it */
 } vt_prefix_file;
 
 typedef struct {
@@ -102,11 +103,14 @@ VT_MUSTUSE vt_status vt_prefix_files_bytes(vt_prefix_files *f, uint64_t *out, vt
 uint64_t vt_prefix_files_budget(const vt_prefix_files *f, uint64_t wanted, uint64_t used);
 
 typedef struct {
-    uint64_t max_bytes;    /* keep the last used up to this */
-    bool all;              /* keep nothing */
-    const vt_key *forgets; /* keep nothing of the model with this digest; may be NULL */
-    bool checks;           /* read every file, and remove what is damaged inside */
-    bool waits;            /* for another process that is at it; else VT_EEXIST */
+    uint64_t max_bytes; /* keep the last used up to this */
+    bool all;           /* keep nothing */
+    bool checks;        /* read every file, and remove what is damaged inside */
+    bool waits;         /* for another process that is at it; else VT_EEXIST */
+    /* NULL, or the key of a block that is to be of use, as are then all before it: to keep to
+     * max_bytes these are not removed, and bytes_left may be more than that. */
+    const vt_key *kept_end;
+    const vt_key *forgets; /* NULL, or a model's digest: keep nothing of it */
     const vt_progress *progress;
 } vt_prefix_gc;
 

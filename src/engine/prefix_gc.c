@@ -360,6 +360,14 @@ static int least_recent(const void *a, const void *b, void *ctx)
     return strcmp(x->name, y->name);
 }
 
+static void mark_kept(vt_prefix_listing *l, const vt_key *end)
+{
+    uint32_t i = 0;
+    while (i < l->n && !vt_key_eq(&l->files[i].block.key, end)) i++;
+    if (i == l->n) return;
+    for (; i != NO_PARENT; i = l->files[i].parent) l->files[i].is_kept = true;
+}
+
 static vt_status keep_to_budget(vt_prefix_files *f, const vt_prefix_listing *l, uint64_t max_bytes,
                                 vt_prefix_gc_result *r, vt_err *err)
 {
@@ -374,7 +382,7 @@ static vt_status keep_to_budget(vt_prefix_files *f, const vt_prefix_listing *l, 
     for (size_t i = 0; i < l->n; i++) {
         vt_prefix_file *file = &l->files[order[i]];
         if (is_gone(file)) continue;
-        if (left > max_bytes && remove_file(f, file, r)) left -= file->n_bytes;
+        if (left > max_bytes && !file->is_kept && remove_file(f, file, r)) left -= file->n_bytes;
         else r->n_left++;
     }
     r->bytes_left = left;
@@ -397,6 +405,7 @@ vt_status vt_prefix_files_gc(vt_prefix_files *f, const vt_prefix_gc *options,
     if (st == VT_OK) r.n_unfinished = vt_prefix_files_tidy(f, &r.bytes_removed);
     if (st == VT_OK) st = vt_prefix_files_list(f, &l, err);
     if (st == VT_OK) st = remove_useless(f, &l, options, &r, err);
+    if (st == VT_OK && options->kept_end != NULL) mark_kept(&l, options->kept_end);
     if (st == VT_OK) st = keep_to_budget(f, &l, options->all ? 0 : options->max_bytes, &r, err);
     vt_prefix_listing_deinit(&l);
     close(lock);

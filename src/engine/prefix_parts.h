@@ -84,12 +84,14 @@ typedef struct {
     size_t first, n_jobs;
     bool is_busy;
     bool stops;
-    bool has_failed; /* a block could not be written; then no other is tried */
-    char problem[192];
+    bool has_failed;   /* a block could not be written; then no other is tried */
+    char problem[192]; /* of that block, or why the last path was not written to its end */
     /* owner: the writer's thread */
     uint64_t used_bytes;
     uint64_t written_bytes; /* since used_bytes was counted */
     bool knows_used;
+    bool is_path_full; /* the block left_out had no room, so what follows it is of no use */
+    vt_key left_out;   /* the last that was not written for that */
 } vt_prefix_writer;
 
 VT_MUSTUSE vt_status vt__prefix_writer_init(vt_prefix_writer *w, vt_prefix_files *files,
@@ -99,7 +101,7 @@ VT_MUSTUSE vt_status vt__prefix_writer_init(vt_prefix_writer *w, vt_prefix_files
 void vt__prefix_writer_push(vt_prefix_writer *w, vt_prefix_tree *tree, uint32_t node);
 /* Is the node in the writer's hands? */
 bool vt__prefix_writer_holds(vt_prefix_writer *w, const vt_prefix_node *node);
-/* Why nothing is written any more; false when all is well. */
+/* Why nothing is written any more, or not all of the last path; false when all is well. */
 bool vt__prefix_writer_problem(vt_prefix_writer *w, char *out, size_t size);
 bool vt__prefix_writer_flush(vt_prefix_writer *w, uint32_t timeout_ms);
 /* Flushes first; what is not written by then is dropped. */

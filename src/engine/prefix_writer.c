@@ -3,7 +3,10 @@
  * It starts with the first block. It runs at the lowest priority of CPU and disk, so that it takes
  * what the compute threads leave; a block it holds can't be evicted, so a slow disk ends in blocks
  * that are not stored, never in a wait. Order: as queued, a parent before its children, so that
- * whatever is cut off (an exit, a kill) leaves prefixes that can be used. */
+ * whatever is cut off (an exit, a kill) leaves prefixes that can be used.
+ *
+ * A path that has no room in the budget even alone ends where the budget does: its beginning is
+ * kept, as nothing could use the rest without it. */
 #include "engine/prefix_parts.h"
 
 #include <errno.h>
@@ -26,9 +29,11 @@ static void lower_priority(void)
     (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_LOWEST);
 }
 
-/* Room for n bytes more; removes the least recently used blocks when there is none. */
-static vt_status make_room(vt_prefix_writer *w, uint64_t n, vt_err *err)
+/* Room for the block; when there is none, removes those least recently used, but none that stands
+ * before it. VT_ELIMIT: that is not enough. */
+static vt_status make_room(vt_prefix_writer *w, const vt_block *b, vt_err *err)
 {
+    const uint64_t n = vt_block_bytes(b);
     vt_status st = VT_OK;
     uint64_t n_left = 0;
     if (!w->knows_used) (void)vt_prefix_files_tidy(w->files, &n_left);
@@ -39,17 +44,22 @@ static vt_status make_room(vt_prefix_writer *w, uint64_t n, vt_err *err)
     const uint64_t budget = vt_prefix_files_budget(w->files, w->max_bytes, w->used_bytes);
     if (w->used_bytes + n <= budget) return VT_OK;
     if (n > budget)
-        return vt_fail(err, VT_ELIMIT, "its budget of %.1f MB holds no block",
-                       (double)budget / 1e6);
+        return vt_fail(err, VT_ELIMIT, "the budget of %.1f MB holds no block, of %.1f MB each",
+                       (double)budget / 1e6, (double)n / 1e6);
     /* a tenth more than needed, so that this is not done for every block */
     const uint64_t target = budget - n;
-    const vt_prefix_gc gc = {.max_bytes = target - target / 10};
+    const vt_prefix_gc gc = {.max_bytes = target - target / 10, .kept_end = &b->previous};
     vt_prefix_gc_result r = {0};
     st = vt_prefix_files_gc(w->files, &gc, &r, err);
-    if (st == VT_OK) w->used_bytes = r.bytes_left;
-    if (st != VT_EEXIST) return st;
-    w->knows_used = false; /* another process makes room */
-    return VT_OK;
+    if (st == VT_EEXIST) {
+        w->knows_used = false; /* another process makes room */
+        return VT_OK;
+    }
+    if (st != VT_OK) return st;
+    w->used_bytes = r.bytes_left;
+    if (r.bytes_left <= target) return VT_OK;
+    return vt_fail(err, VT_ELIMIT, "the budget of %.1f MB holds only the first %u tokens",
+                   (double)budget / 1e6, b->position);
 }
 
 static vt_status write_block(vt_prefix_writer *w, const vt_prefix_job *job, bool is_on_disk,
@@ -57,8 +67,16 @@ static vt_status write_block(vt_prefix_writer *w, const vt_prefix_job *job, bool
 {
     const vt_block *b = &job->tree->nodes[job->node].block;
     uint8_t *image = vt__prefix_image(job->tree, job->node);
+    if (w->is_path_full && vt_key_eq(&b->previous, &w->left_out)) {
+        w->left_out = b->key;
+        return VT_ELIMIT; /* as said before */
+    }
     if (is_on_disk && vt_prefix_files_touch(w->files, b)) return VT_OK;
-    vt_status st = make_room(w, vt_block_bytes(b), err);
+    vt_status st = make_room(w, b, err);
+    if (st == VT_ELIMIT) {
+        w->is_path_full = true;
+        w->left_out = b->key;
+    }
     if (st == VT_OK) st = vt_block_seal(b, image, err);
     if (st == VT_OK)
         st = vt_prefix_files_save(w->files, b, vt_slice_of(image, vt_block_bytes(b)), err);
@@ -92,10 +110,12 @@ static void *writer_main(void *arg)
             st = write_block(w, &job, is_on_disk, &err);
             pthread_mutex_lock(&w->mutex);
         }
-        if (st != VT_OK && !w->has_failed) {
-            w->has_failed = true;
+        const bool begins = node->block.position == 0;
+        if (begins && !w->has_failed) w->problem[0] = '\0'; /* that was another path */
+        /* no text: the same as that of the block before, or of the one that has failed */
+        if (st != VT_OK && err.msg[0] != '\0')
             snprintf(w->problem, sizeof w->problem, "%.180s", err.msg);
-        }
+        if (st != VT_OK && st != VT_ELIMIT) w->has_failed = true;
         node->is_on_disk = st == VT_OK;
         node->is_queued = false;
         w->is_busy = false;
@@ -147,10 +167,10 @@ bool vt__prefix_writer_problem(vt_prefix_writer *w, char *out, size_t size)
 {
     if (!w->is_running) return false;
     pthread_mutex_lock(&w->mutex);
-    const bool has_failed = w->has_failed;
-    if (has_failed) snprintf(out, size, "%s", w->problem);
+    const bool has_problem = w->problem[0] != '\0';
+    if (has_problem) snprintf(out, size, "%s", w->problem);
     pthread_mutex_unlock(&w->mutex);
-    return has_failed;
+    return has_problem;
 }
 
 bool vt__prefix_writer_flush(vt_prefix_writer *w, uint32_t timeout_ms)
@@ -168,7 +188,7 @@ bool vt__prefix_writer_flush(vt_prefix_writer *w, uint32_t timeout_ms)
     int result = 0;
     while (result != ETIMEDOUT && (w->n_jobs > 0 || w->is_busy))
         result = pthread_cond_timedwait(&w->is_idle, &w->mutex, &until);
-    const bool is_done = w->n_jobs == 0 && !w->is_busy && !w->has_failed;
+    const bool is_done = w->n_jobs == 0 && !w->is_busy && w->problem[0] == '\0';
     pthread_mutex_unlock(&w->mutex);
     return is_done;
 }

@@ -479,6 +479,87 @@ static void test_the_writer_keeps_to_its_budget(void **state)
     prefix_remove_dir(dir);
 }
 
+/* The first n tokens of the prompt, kept within `budget`; NULL: nothing prevents it. */
+static void sync_within(const char *dir, uint64_t budget, size_t n, const char *want_problem)
+{
+    char problem[192];
+    prefix_model *m = prefix_open("llama", &(vt_prefix_options){.dir = dir, .disk_bytes = budget});
+    vt_session *s = prefix_session(m, 0, VT_KV_F16);
+    prefix_sync(s, prompt, n);
+    assert_int_equal(vt_engine_flush_prefixes(m->engine, 20000), want_problem == NULL);
+    assert_int_equal(vt_engine_prefix_problem(m->engine, problem, sizeof problem),
+                     want_problem != NULL);
+    if (want_problem != NULL) assert_string_equal(problem, want_problem);
+    vt_session_free(s);
+    s = prefix_session(m, 0, VT_KV_F16);
+    prefix_sync(s, prompt, n); /* reported by the next sync */
+    assert_int_equal(m->report.problem != NULL, want_problem != NULL);
+    vt_session_free(s);
+    prefix_close(m);
+}
+
+static void test_a_prompt_larger_than_the_budget_keeps_its_beginning(void **state)
+{
+    (void)state;
+    char dir[64], path[256], problem[160];
+    make_stored(dir);
+    const uint64_t one = path_of(dir, 0, path).n_bytes;
+    store_prompt(dir, 12, NULL, VT_KV_F16);
+    prefix_tokens(prompt, PREFIX_MAX, 13);
+    /* the others go, and three blocks of this one are left */
+    const uint64_t budget = 3 * one + one / 2;
+    snprintf(problem, sizeof problem, "the budget of %.1f MB holds only the first 192 tokens",
+             (double)budget / 1e6);
+    sync_within(dir, budget, 400, problem);
+    vt_prefix_listing l = prefix_list(dir);
+    assert_int_equal(l.n, 3);
+    for (size_t i = 0; i < l.n; i++) {
+        assert_false(l.files[i].is_lost);
+        assert_int_equal(l.files[i].block.position, 64 * i);
+    }
+    vt_prefix_listing_deinit(&l);
+    /* and stay, written anew in another process or not */
+    sync_within(dir, budget, 400, problem);
+    sync_within(dir, budget, 150, NULL);
+    assert_int_equal(prefix_n_damaged(dir), 0);
+    prefix_close(start(dir, NULL, 192, VT_MISS_ENDS));
+    prefix_remove_dir(dir);
+}
+
+static void test_a_path_without_room_does_not_end_the_writing_of_others(void **state)
+{
+    (void)state;
+    char dir[64], path[256];
+    make_stored(dir);
+    const uint64_t one = path_of(dir, 0, path).n_bytes;
+    prefix_model *m =
+        prefix_open("llama", &(vt_prefix_options){.dir = dir, .disk_bytes = 3 * one + one / 2});
+    vt_session *s = prefix_session(m, 0, VT_KV_F16);
+    prefix_tokens(prompt, PREFIX_MAX, 21);
+    prefix_sync(s, prompt, 400);
+    assert_false(vt_engine_flush_prefixes(m->engine, 20000));
+    prefix_tokens(prompt, PREFIX_MAX, 22);
+    prefix_sync(s, prompt, 192);
+    assert_true(vt_engine_flush_prefixes(m->engine, 20000));
+    vt_session_free(s);
+    prefix_close(m);
+    prefix_close(start(dir, NULL, 192, VT_MISS_ENDS));
+    prefix_remove_dir(dir);
+}
+
+static void test_a_budget_without_room_for_one_block_is_told(void **state)
+{
+    (void)state;
+    char dir[64];
+    prefix_make_dir(dir);
+    prefix_tokens(prompt, PREFIX_MAX, 13);
+    sync_within(dir, 1000, 400, "the budget of 0.0 MB holds no block, of 0.0 MB each");
+    vt_prefix_listing l = prefix_list(dir);
+    assert_int_equal(l.n, 0);
+    vt_prefix_listing_deinit(&l);
+    prefix_remove_dir(dir);
+}
+
 static void test_a_budget_is_no_more_than_a_tenth_of_what_is_free(void **state)
 {
     (void)state;
@@ -607,6 +688,9 @@ int main(void)
             test_a_missing_block_is_told_from_the_end_and_what_is_behind_it_is_collected),
         cmocka_unit_test(test_what_is_behind_a_damaged_header_goes_in_the_same_run),
         cmocka_unit_test(test_the_writer_keeps_to_its_budget),
+        cmocka_unit_test(test_a_prompt_larger_than_the_budget_keeps_its_beginning),
+        cmocka_unit_test(test_a_path_without_room_does_not_end_the_writing_of_others),
+        cmocka_unit_test(test_a_budget_without_room_for_one_block_is_told),
         cmocka_unit_test(test_a_budget_is_no_more_than_a_tenth_of_what_is_free),
         cmocka_unit_test(test_a_small_tree_gives_up_the_ends_that_were_not_used_for_longest),
         cmocka_unit_test(test_a_disk_that_takes_no_more_makes_no_sync_fail),
