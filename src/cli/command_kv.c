@@ -2,6 +2,7 @@
 #include "cli/documents.h"
 #include "cli/prefixes.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -161,10 +162,30 @@ static void print_prefix(const known_model *m, const prefix *p, vt_buffer *begin
     putchar('\n');
 }
 
+/* Blocks whose header is damaged, or which stand behind one that is, or is gone. */
+static size_t count_unusable(const vt_prefix_listing *l)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++) n += l->files[i].problem[0] != '\0' || l->files[i].is_lost;
+    return n;
+}
+
+static void print_sum(const vt_prefix_listing *l, size_t n, size_t n_unusable)
+{
+    char size[VT_CLI_SIZE_TEXT];
+    if (l->n == 0)
+        puts("no prefixes are stored yet: 'run', 'chat' and 'ask' store those of prompts");
+    else
+        printf("%zu prefix%s in %zu block%s, %s together; what they share counts once there\n", n,
+               n == 1 ? "" : "es", l->n, l->n == 1 ? "" : "s", vt_cli_size_text(l->n_bytes, size));
+    if (n_unusable > 0)
+        printf("%zu of the blocks can't be used: 'vetro kv verify' tells more\n", n_unusable);
+}
+
 static int print_prefixes(kv_state *k, const vt_prefix_listing *l, prefix *list, size_t n)
 {
+    const size_t n_unusable = count_unusable(l);
     const bool as_json = vt_args_flag(k->args, "json");
-    char size[VT_CLI_SIZE_TEXT];
     vt_buffer begins, ends;
     vt_buffer_init(&begins, 1 << 20);
     vt_buffer_init(&ends, 1 << 20);
@@ -180,14 +201,12 @@ static int print_prefixes(kv_state *k, const vt_prefix_listing *l, prefix *list,
     vt_buffer_deinit(&begins);
     vt_buffer_deinit(&ends);
     if (as_json)
-        return vt_cli_print_json(json_pack("{s:o, s:I, s:I, s:o}", "prefixes", prefixes, "blocks",
-                                           (json_int_t)l->n, "bytes", (json_int_t)l->n_bytes,
+        return vt_cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:o}", "prefixes", prefixes,
+                                           "blocks", (json_int_t)l->n, "unusable",
+                                           (json_int_t)n_unusable, "bytes", (json_int_t)l->n_bytes,
                                            "directory", vt_json_string(vt_slice_cstr(k->dir))));
     json_decref(prefixes);
-    if (n == 0) puts("no prefixes are stored yet: 'run', 'chat' and 'ask' store those of prompts");
-    else
-        printf("%zu prefix%s in %zu blocks, %s together; what they share counts once there\n", n,
-               n == 1 ? "" : "es", l->n, vt_cli_size_text(l->n_bytes, size));
+    print_sum(l, n, n_unusable);
     return VT_EXIT_OK;
 }
 
@@ -221,6 +240,8 @@ static int list_prefixes(kv_state *k)
 
 typedef struct {
     size_t n_damaged, n_lost, n_other;
+    size_t n_denied; /* files that this user may not read */
+    vt_err denied;   /* the first of them */
     json_t *damaged;
 } findings;
 
@@ -237,7 +258,10 @@ static vt_status verify_files(kv_state *k, const vt_prefix_listing *l, findings 
         if (vt_progress_cancelled(&bar.progress)) st = vt_fail(err, VT_ECANCEL, "cancelled");
         else st = vt_prefix_files_verify(k->files, f, &image, &room, &why);
         vt_progress_report(&bar.progress, "checking", i + 1, l->n);
-        if (vt_prefix_is_damage(st)) {
+        if (why.sys_errno == EACCES) {
+            if (found->n_denied++ == 0) found->denied = why;
+            st = VT_OK;
+        } else if (vt_prefix_is_damage(st)) {
             found->n_damaged++;
             json_array_append_new(found->damaged,
                                   json_pack("{s:s, s:o}", "file", f->name, "reason",
@@ -284,14 +308,20 @@ static int verify(kv_state *k)
     if (st == VT_OK && k->files != NULL) st = verify_files(k, &l, &found, &err);
     int code = st == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err, NULL);
     if (code == VT_EXIT_OK && vt_args_flag(k->args, "json"))
-        code = vt_cli_print_json(
-            json_pack("{s:b, s:I, s:I, s:O, s:I, s:I, s:I}", "verified", found.n_damaged == 0,
-                      "blocks", (json_int_t)l.n, "bytes", (json_int_t)l.n_bytes, "damaged",
-                      found.damaged, "lost", (json_int_t)found.n_lost, "other_numerics",
-                      (json_int_t)found.n_other, "unfinished", (json_int_t)l.n_temporary));
+        code = vt_cli_print_json(json_pack(
+            "{s:b, s:I, s:I, s:O, s:I, s:I, s:I, s:I}", "verified",
+            found.n_damaged + found.n_denied == 0, "blocks", (json_int_t)l.n, "bytes",
+            (json_int_t)l.n_bytes, "damaged", found.damaged, "unreadable",
+            (json_int_t)found.n_denied, "lost", (json_int_t)found.n_lost, "other_numerics",
+            (json_int_t)found.n_other, "unfinished", (json_int_t)l.n_temporary));
     else if (code == VT_EXIT_OK) print_findings(&l, &found);
     json_decref(found.damaged);
     vt_prefix_listing_deinit(&l);
+    if (code == VT_EXIT_OK && found.n_denied > 0) {
+        vt_cli_note("vetro: %zu block%s not checked: %s", found.n_denied,
+                    found.n_denied == 1 ? " was" : "s were", found.denied.msg);
+        return VT_EXIT_FAILED;
+    }
     return code == VT_EXIT_OK && found.n_damaged > 0 ? VT_EXIT_UNVERIFIED : code;
 }
 

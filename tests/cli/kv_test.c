@@ -308,6 +308,81 @@ static void test_a_damaged_file_is_not_used_and_verify_finds_it_and_gc_removes_i
     child_free(&second);
 }
 
+/* Cut every stored block to 100 bytes. */
+static void cut_all_files(void)
+{
+    char path[512];
+    const struct dirent *e;
+    snprintf(path, sizeof path, "%s/data/kv", home);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL) {
+        if (strstr(e->d_name, ".kv") == NULL) continue;
+        snprintf(path, sizeof path, "%s/data/kv/%s", home, e->d_name);
+        assert_int_equal(truncate(path, 100), 0);
+    }
+    closedir(d);
+}
+
+static void test_list_says_how_many_blocks_cannot_be_used(void **state)
+{
+    (void)state;
+    empty_store();
+    child_result a = ask("why?", "--seed", "1");
+    json_t *o = kv_json("list", 0);
+    const json_int_t n = integer(o, "blocks");
+    char want[64];
+    assert_int_equal(integer(o, "unusable"), 0);
+    json_decref(o);
+    cut_all_files();
+    o = kv_json("list", 0);
+    assert_int_equal(integer(o, "unusable"), n);
+    assert_int_equal(json_array_size(json_object_get(o, "prefixes")), 0);
+    json_decref(o);
+    child_result text = child_vetro(&options, "kv", "list");
+    assert_int_equal(text.code, 0);
+    snprintf(want, sizeof want, "%lld of the blocks can't be used: 'vetro kv verify'",
+             (long long)n);
+    assert_true(contains(&text.out, want));
+    assert_false(contains(&text.out, "no prefixes are stored yet"));
+    child_free(&text);
+    empty_store();
+    text = child_vetro(&options, "kv", "list");
+    assert_true(contains(&text.out, "no prefixes are stored yet"));
+    child_free(&text);
+    child_free(&a);
+}
+
+/* Root may read everything: there is nothing to be seen then. */
+static void test_a_file_that_may_not_be_read_is_not_called_damaged(void **state)
+{
+    (void)state;
+    char path[512];
+    if (geteuid() == 0) skip();
+    empty_store();
+    child_result a = ask("why?", "--seed", "1");
+    snprintf(path, sizeof path, "%s/data/kv", home);
+    DIR *d = opendir(path);
+    const struct dirent *e;
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL && strstr(e->d_name, ".kv") == NULL) {}
+    assert_non_null(e);
+    snprintf(path, sizeof path, "%s/data/kv/%s", home, e->d_name);
+    closedir(d);
+    assert_int_equal(chmod(path, 0), 0);
+    child_result r = child_vetro(&options, "kv", "verify");
+    assert_int_equal(r.code, 1);
+    assert_true(contains(&r.out, "0 damaged") && contains(&r.err, "Permission denied"));
+    child_free(&r);
+    json_t *o = kv_json("verify", 1);
+    assert_int_equal(integer(o, "unreadable"), 1);
+    assert_int_equal(json_array_size(json_object_get(o, "damaged")), 0);
+    json_decref(o);
+    assert_int_equal(chmod(path, 0600), 0);
+    json_decref(kv_json("verify", 0));
+    child_free(&a);
+}
+
 static void test_gc_keeps_to_a_size_and_all_removes_everything(void **state)
 {
     (void)state;
@@ -429,6 +504,8 @@ int main(void)
         cmocka_unit_test(test_short_prompts_and_stores_in_ram_leave_nothing_on_disk),
         cmocka_unit_test(test_list_says_which_model_how_long_and_how_it_begins),
         cmocka_unit_test(test_a_damaged_file_is_not_used_and_verify_finds_it_and_gc_removes_it),
+        cmocka_unit_test(test_list_says_how_many_blocks_cannot_be_used),
+        cmocka_unit_test(test_a_file_that_may_not_be_read_is_not_called_damaged),
         cmocka_unit_test(test_gc_keeps_to_a_size_and_all_removes_everything),
         cmocka_unit_test(test_gc_removes_what_a_killed_process_left_and_says_so),
         cmocka_unit_test(test_gc_says_what_it_could_not_remove),
