@@ -317,15 +317,16 @@ static int check_model(const vt_args *args)
 static int run_ask(const vt_args *args)
 {
     ask_state s = {.args = args};
+    const bool as_json = vt_args_flag(args, "json");
     int code = read_question(&s);
     if (code == VT_EXIT_OK) code = check_model(args);
     if (code == VT_EXIT_OK) code = open_documents(&s);
     if (code == VT_EXIT_OK) code = open_model(&s);
-    if (vt_args_flag(args, "json") && vt_args_flag(args, "explain-cache"))
-        s.model.explained = json_array();
+    if (as_json && vt_args_flag(args, "explain-cache")) s.model.explained = json_array();
     if (code == VT_EXIT_OK) code = answer(&s);
-    if (code == VT_EXIT_OK && vt_args_flag(args, "json")) code = print_json(&s);
-    else if (code == VT_EXIT_OK) print_answer(&s.answer);
+    if (code == VT_EXIT_OK && !as_json) print_answer(&s.answer);
+    vt_cli_explain_writing(args, &s.model); /* part of the JSON, but no reason to wait for text */
+    if (code == VT_EXIT_OK && as_json) code = print_json(&s);
     vt_answer_deinit(&s.answer);
     vt_cli_close_model(&s.model);
     vt_cli_documents_close(&s.docs);

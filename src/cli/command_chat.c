@@ -389,6 +389,7 @@ static int run_chat(const vt_args *args)
     vt_line_input_begin(&c.input, history);
     code = run_loaded(&c);
     vt_line_input_end(&c.input);
+    vt_cli_explain_writing(args, &c.model);
     vt_conversation_free(c.conversation);
     vt_buffer_deinit(&c.message);
     vt_buffer_deinit(&c.system);

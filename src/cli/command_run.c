@@ -189,6 +189,7 @@ static int answer(run_state *r)
     vt_live_end(&r->live);
     if (st != VT_OK)
         return vt_cli_fail(&err, st == VT_ELIMIT ? "--ctx sets how many tokens it may hold" : NULL);
+    vt_cli_explain_writing(r->args, &r->model);
     int code = VT_EXIT_OK;
     if (r->as_json && (r->text.failed || r->reasoning.failed)) return vt_cli_print_json(NULL);
     if (r->as_json) code = vt_cli_print_json(result_json(r, &result));

@@ -11,6 +11,8 @@
 
 #define STANDARD_SIZE "4G"
 
+enum { FLUSH_MS = 3000 }; /* as vt_prefix_options.flush_ms */
+
 const vt_option vt_cli_caching_options[] = {
     {.name = "kv-store",
      .argument = "WHERE",
@@ -84,6 +86,19 @@ static void explain(void *ctx, const vt_prefix_report *report)
     if (isatty(STDERR_FILENO) == 1) fputs("\r\033[K", stderr); /* a progress bar may be there */
     vt_cli_print_safe(stderr, vt_buffer_slice(&text), true);
     vt_buffer_deinit(&text);
+}
+
+void vt_cli_explain_writing(const vt_args *args, const vt_cli_model *m)
+{
+    char problem[192];
+    if (m->engine == NULL || !vt_args_flag(args, "explain-cache")) return;
+    (void)vt_engine_flush_prefixes(m->engine, FLUSH_MS);
+    if (!vt_engine_prefix_problem(m->engine, problem, sizeof problem)) return;
+    vt_cli_note("cache: not written: %s", problem);
+    const size_t n = json_array_size(m->explained);
+    if (n > 0)
+        json_object_set_new(json_array_get(m->explained, n - 1), "problem",
+                            vt_json_string(vt_slice_cstr(problem)));
 }
 
 /* Is the digest that of the very files that were loaded? Not for a file that is not in the store,

@@ -25,6 +25,10 @@ int vt_cli_keep_prefixes(const vt_args *args, vt_cli_model *m);
  * weights that are not the model's; says how much on standard error. */
 void vt_cli_forget_prefixes(const uint8_t digest[VT_SHA256_BYTES]);
 
+/* With --explain-cache, after the last prompt: wait for what is being written, as closing the model
+ * does too, and say why not all of it could be; into the last of m->explained as well. */
+void vt_cli_explain_writing(const vt_args *args, const vt_cli_model *m);
+
 /* DATA/kv; free with vt_free. */
 int vt_cli_prefix_dir(char **out);
 

@@ -494,6 +494,34 @@ static void test_a_store_that_cannot_be_written_is_a_note_not_a_failure(void **s
     child_free(&r);
 }
 
+static void test_what_could_not_be_written_is_said_at_the_end(void **state)
+{
+    (void)state;
+    empty_store();
+    child_result small = ask("why?", "--kv-store-size", "1K");
+    assert_int_equal(small.code, 0);
+    assert_true(contains(&small.err, "cache: not written: the budget of 0.0 MB holds no block"));
+    child_free(&small);
+    small = child_vetro(&options, "run", "tiny", "why?", "--system", LONG_SYSTEM, "-n", "3",
+                        "--explain-cache", "--json", "--kv-store-size", "1K");
+    json_t *o = child_json(&small);
+    const json_t *cache = json_array_get(json_object_get(o, "cache"), 0);
+    const char *problem = json_string_value(json_object_get(cache, "problem"));
+    assert_non_null(problem);
+    assert_non_null(strstr(problem, "holds no block"));
+    json_decref(o);
+    child_free(&small);
+    small =
+        child_run(&(child_options){.home = home, .input = "why?\n"},
+                  (const char *const[]){VT_BINARY, "chat", "tiny", "--system", LONG_SYSTEM, "-n",
+                                        "3", "--explain-cache", "--kv-store-size", "1K", NULL});
+    assert_true(contains(&small.err, "cache: not written: the budget"));
+    child_free(&small);
+    child_result enough = ask("why?", "--kv-store-size", "1G");
+    assert_false(contains(&enough.err, "not written"));
+    child_free(&enough);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_gc_removes_what_a_killed_process_left_and_says_so),
         cmocka_unit_test(test_gc_says_what_it_could_not_remove),
         cmocka_unit_test(test_wrong_usage_is_told_before_a_model_is_loaded),
+        cmocka_unit_test(test_what_could_not_be_written_is_said_at_the_end),
         cmocka_unit_test(test_a_store_that_cannot_be_written_is_a_note_not_a_failure),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
