@@ -274,8 +274,10 @@ static void test_what_was_computed_with_a_damaged_packed_form_is_forgotten(void 
 {
     fixture *f = *state;
     static const char *const repairs[] = {"--verify", "--force"};
-    char prompt[1200] = "";
-    for (int i = 0; i < 60; i++) strcat(prompt, "one two three ");
+    static const char words[] = "one two three ";
+    char prompt[60 * (sizeof words - 1) + 1] = "";
+    for (size_t at = 0; at + sizeof words <= sizeof prompt; at += sizeof words - 1)
+        memcpy(prompt + at, words, sizeof words);
     for (size_t i = 0; i < VT_COUNT(repairs); i++) {
         must_pack(f);
         spoil(f->packed);
