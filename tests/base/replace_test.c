@@ -17,12 +17,48 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/replace.h"
+
+/* The program's own fsync and renameat: what a replacement calls, in order, while `watched`; call
+ * number fail_at (from 1) fails. */
+static struct {
+    bool watched;
+    int n_calls, fail_at;
+    char calls[8];
+} disk;
+
+static bool is_call_to_fail(char what)
+{
+    if (!disk.watched) return false;
+    if (disk.n_calls < (int)sizeof disk.calls - 1) disk.calls[disk.n_calls] = what;
+    errno = EIO;
+    return ++disk.n_calls == disk.fail_at;
+}
+
+int fsync(int fd)
+{
+    struct stat info;
+    const bool is_directory = fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
+    return is_call_to_fail(is_directory ? 'd' : 'f') ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return is_call_to_fail('r') ? -1 : (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+static void watch_disk(int fail_at)
+{
+    memset(&disk, 0, sizeof disk);
+    disk.watched = true;
+    disk.fail_at = fail_at;
+}
 
 /* A folder of our own for one test; its name is in `dir`. */
 static void make_temp_dir(char dir[64])
@@ -290,6 +326,36 @@ static void test_a_replacement_in_pieces_shows_nothing_until_it_is_committed(voi
     remove_tree(dir);
 }
 
+/* Bytes, name, directory: in another order a power cut could leave a name without its bytes. */
+static void test_bytes_are_synced_before_the_name_and_a_failing_sync_is_an_error(void **state)
+{
+    (void)state;
+    char dir[64], path[128];
+    vt_replacement r;
+    make_temp_dir(dir);
+    snprintf(path, sizeof path, "%s/name", dir);
+    for (int in_pieces = 0; in_pieces < 2; in_pieces++)
+        for (int fail_at = 0; fail_at <= 3; fail_at++) {
+            assert_int_equal(vt_file_replace_path(path, VT_S("old"), NULL), VT_OK);
+            vt_err err = {0};
+            vt_status st = VT_OK;
+            if (in_pieces) {
+                assert_int_equal(vt_replacement_begin(path, &r, NULL), VT_OK);
+                assert_int_equal(vt_file_write_all(r.fd, VT_S("new"), NULL), VT_OK);
+            }
+            watch_disk(fail_at);
+            if (in_pieces) st = vt_replacement_commit(&r, &err);
+            else st = vt_file_replace_path(path, VT_S("new"), &err);
+            disk.watched = false;
+            assert_int_equal(st, fail_at == 0 ? VT_OK : VT_EIO);
+            assert_string_equal(disk.calls, fail_at == 1 ? "f" : fail_at == 2 ? "fr" : "frd");
+            assert_file_holds(dir, "name",
+                              fail_at == 1 || fail_at == 2 ? VT_S("old") : VT_S("new"));
+            assert_int_equal(count_files(dir), 1);
+        }
+    remove_tree(dir);
+}
+
 static void test_an_aborted_or_failing_replacement_leaves_the_old_file_alone(void **state)
 {
     (void)state;
@@ -402,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_of_several_writers_to_one_name_one_whole_version_wins),
         cmocka_unit_test(test_a_path_needs_its_directory_and_works_without_one),
         cmocka_unit_test(test_a_replacement_in_pieces_shows_nothing_until_it_is_committed),
+        cmocka_unit_test(test_bytes_are_synced_before_the_name_and_a_failing_sync_is_an_error),
         cmocka_unit_test(test_an_aborted_or_failing_replacement_leaves_the_old_file_alone),
         cmocka_unit_test(test_what_a_killed_writer_left_goes_and_a_living_ones_stays),
         cmocka_unit_test(test_only_names_of_temp_files_are_taken_for_such),
