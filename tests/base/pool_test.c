@@ -160,7 +160,7 @@ static void test_the_caller_sleeps_until_a_long_task_of_a_worker_is_done(void **
         const double start = thread_seconds();
         vt_pool_run(pool, hold_worker, &n_taken, 2);
         assert_int_equal(atomic_load(&n_taken), 2);
-        assert_true(thread_seconds() - start < HELD_MS * 1e-3 / 2);
+        assert_true(thread_seconds() - start < (double)HELD_MS * 1e-3 / 2);
     }
     vt_pool_free(pool);
 }
