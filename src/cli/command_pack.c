@@ -101,7 +101,7 @@ static int pack(packing *p, int n_threads)
 {
     vt_cli_progress bar;
     vt_err err = {0};
-    uint8_t source[VT_SHA256_BYTES];
+    uint8_t source[VT_SHA256_BYTES] = {0};
     vt_cli_progress_begin(&bar);
     vt_status st = VT_OK;
     if (vt_packed_is_one(p->entry.path))
@@ -112,11 +112,11 @@ static int pack(packing *p, int n_threads)
         st = look_at_target(p, source, &err);
     }
     if (st == VT_OK && !p->was_there) st = write_packed(p, source, n_threads, &bar.progress, &err);
-    /* Nobody knows what was wrong with the one that had to be replaced. */
-    if (st == VT_OK && vt_args_flag(p->args, "force")) vt_cli_forget_prefixes(source);
     if (st == VT_OK && p->own_path != NULL)
         st = vt_store_set_packed(p->store, &p->entry, true, &err);
     vt_cli_progress_end(&bar);
+    /* Nobody knows what was wrong with the one that had to be replaced. */
+    if (st == VT_OK && vt_args_flag(p->args, "force")) vt_cli_forget_prefixes(source);
     if (st == VT_OK) return print_result(p);
     if (st == VT_EVERIFY && p->entry.is_stale)
         return vt_cli_fail(&err, "'vetro remove %s', then pull it again", p->entry.name);

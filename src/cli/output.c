@@ -17,7 +17,7 @@ static vt_status check_own_files(const char *path, const char *model, vt_err *er
         if (fstat(vt_gguf_fd(g, i), &own) == 0 && own.st_dev == target.st_dev &&
             own.st_ino == target.st_ino)
             st =
-                vt_fail(err, VT_EINPUT, "%.200s is %s; -o names another file", path,
+                vt_fail(err, VT_EINPUT, "%.200s is %s; name another file", path,
                         vt_gguf_n_files(g) > 1 ? "a part of the model itself" : "the model itself");
     vt_gguf_close(g);
     return st;
@@ -28,12 +28,12 @@ vt_status vt_cli_check_output(const char *path, const char *model, vt_err *err)
     struct stat info;
     if (lstat(path, &info) != 0) return VT_OK; /* what else is wrong, creating the file tells */
     if (S_ISDIR(info.st_mode))
-        return vt_fail(err, VT_EINPUT, "%.200s is a directory; -o names a file", path);
+        return vt_fail(err, VT_EINPUT, "%.200s is a directory; name a file", path);
     vt_status st = check_own_files(path, model, err);
     if (st != VT_OK) return st;
     if (S_ISLNK(info.st_mode))
-        return vt_fail(err, VT_EINPUT, "%.200s is a symbolic link; -o names a file", path);
+        return vt_fail(err, VT_EINPUT, "%.200s is a symbolic link; name a file", path);
     if (!S_ISREG(info.st_mode))
-        return vt_fail(err, VT_EINPUT, "%.200s is no regular file; -o names one", path);
+        return vt_fail(err, VT_EINPUT, "%.200s is no regular file; name one", path);
     return VT_OK;
 }
